@@ -1,0 +1,93 @@
+// Package backend says where a kernel runs.
+//
+//   - A [Device] holds memory and runs programs: one CPU variant, one GPU.
+//   - A [Buffer] is an array in a device's memory.
+//   - A [Program] is a kernel compiled for one device and one signature.
+//   - A [Driver] makes devices; packages such as errorcell/backend/cpu register
+//     theirs when they are imported, and [Open] picks by name.
+//
+// No package but the program's main (or its test) imports a driver's package,
+// and then for its side effect alone:
+//
+//	import _ "errorcell/backend/cpu"
+//
+// A backend that passes package backendtest can take the place of any other.
+package backend
+
+import (
+	"io"
+
+	"errorcell/kernels"
+)
+
+// Device is somewhere that kernels run. Its methods may be called from any
+// goroutine at the same time.
+type Device interface {
+	// Name is a spec that opens an equal device: see [Open].
+	Name() string
+	// Info describes the hardware.
+	Info() Info
+	// NewBuffer makes an array of n zeros. The error is an ErrMemory that
+	// names what was asked and what there is, an ErrShape for n < 0, or an
+	// ErrDType.
+	NewBuffer(dtype kernels.DType, n int) (Buffer, error)
+	// Compile makes the program of a kernel for a signature, or finds the one
+	// it has made before. Programs live as long as their device.
+	Compile(k *kernels.Kernel, sig kernels.Signature) (Program, error)
+	// Sync waits until all work given to the device so far is complete, and
+	// returns the error of work that failed after its call had returned.
+	Sync() error
+	// Close waits for the work under way, then releases the device with all
+	// its memory, programs and goroutines. Later use of anything of the device
+	// is an ErrClosed; closing again does nothing.
+	Close() error
+}
+
+// Buffer is an array of numbers in a device's memory, one after the other in
+// the machine's byte order. Reading and writing wait for the programs that were
+// started before. While a program runs, nobody else may touch its outputs or
+// write its inputs.
+type Buffer interface {
+	// ReaderAt and WriterAt copy between the host and the device; offsets are
+	// in bytes. Past the end they return io.EOF and io.ErrShortWrite.
+	io.ReaderAt
+	io.WriterAt
+
+	Device() Device
+	DType() kernels.DType
+	// Len is the number of elements.
+	Len() int
+	// Host is the buffer's memory itself where the host can reach it, so that
+	// nothing need be copied, and nil elsewhere. It is valid until Close. See
+	// [View].
+	Host() []byte
+	// Close releases the memory; closing again does nothing.
+	Close() error
+}
+
+// Program is a kernel compiled for a device.
+type Program interface {
+	// Plan is what the program computes.
+	Plan() *kernels.Plan
+	// Run computes for a grid of rows x cols (the batch B and the units N).
+	// Inputs are in the order of the kernel's operands, nil for the absent
+	// ones; each has just the elements that its kind spans in the grid, and so
+	// have the outputs, in the order of the kernel's results. No output shares
+	// memory with another operand or result. What is wrong is an ErrClosed,
+	// ErrForeign, ErrDType, ErrShape, ErrOperands or ErrAliased that names the
+	// operand, and nothing is computed then.
+	//
+	// Run may return before the results are there; reading them waits.
+	// Once warm, it allocates nothing.
+	Run(rows, cols int, inputs, outputs []Buffer) error
+}
+
+// Info describes a device for people.
+type Info struct {
+	Model   string `json:"model"`            // the processor's or the card's name
+	ISA     string `json:"isa,omitempty"`    // the instruction set that kernels use
+	Threads int    `json:"threads"`          // that work is split over; 0 where that means nothing
+	Memory  uint64 `json:"memory_bytes"`     // that buffers can take
+	Driver  string `json:"driver,omitempty"` // version of a driver
+	Note    string `json:"note,omitempty"`   // why this device and not another of its driver
+}

@@ -1,0 +1,193 @@
+package kernels
+
+import (
+	"math"
+)
+
+// Op is an operation of the kernel language.
+type Op uint8
+
+// The operations. Arithmetic is IEEE 754, round to nearest even, in the
+// kernel's DType.
+const (
+	OpInput   Op = iota // an operand
+	OpConst             // a constant, rounded to the kernel's DType
+	OpReduced           // in a Plan only: the result of a sum of an earlier pass
+
+	OpNeg  // -x
+	OpAbs  // |x|
+	OpSign // -1, 0 or +1; the sign of zero and NaN are kept
+	OpSqrt // square root, correctly rounded
+
+	OpAdd // x + y
+	OpSub // x - y
+	OpMul // x * y
+	OpDiv // x / y
+	OpMin // IEEE 754-2019 minimum: NaN if either is, -0 below +0
+	OpMax // IEEE 754-2019 maximum: NaN if either is, -0 below +0
+	OpFma // x*y + z, rounded once
+
+	OpLess      // x < y; false with NaN
+	OpLessEqual // x <= y; false with NaN
+	OpEqual     // x == y; false with NaN; -0 equals +0
+	OpNot       // logical not
+	OpAnd       // logical and
+	OpOr        // logical or
+	OpSelect    // x if c, else y
+
+	OpSum // sum over an Axis by the fixed tree
+
+	numOps
+)
+
+// opInfo is what the checks, the interpreter and the formula need to know of
+// an operation. Its zero function fields mean "not elementwise".
+type opInfo struct {
+	name   string
+	args   []Type                 // what each argument must be
+	result func(args []Type) Type // the type of the result
+	f32    func(a [3]float32) float32
+	f64    func(a [3]float64) float64
+}
+
+func always(t Type) func([]Type) Type { return func([]Type) Type { return t } }
+
+// ternaryIfAll is the result type of operations under which {-1, 0, +1, NaN}
+// is closed.
+func ternaryIfAll(args []Type) Type {
+	for _, t := range args {
+		if t == Real {
+			return Real
+		}
+	}
+	return Ternary
+}
+
+var (
+	oneReal  = []Type{Real}
+	twoReal  = []Type{Real, Real}
+	twoBools = []Type{Bool, Bool}
+)
+
+// ops is the language. Bools travel through the interpreter as 0 and 1.
+//
+// Each product is converted before it is used: Go may fuse x*y+z on some
+// machines unless the product is rounded explicitly.
+var ops = [numOps]opInfo{
+	OpInput:   {name: "input"},
+	OpConst:   {name: "const"},
+	OpReduced: {name: "reduced"},
+
+	OpNeg:  unary("neg", ternaryIfAll, func(x float32) float32 { return -x }, func(x float64) float64 { return -x }),
+	OpAbs:  unary("abs", ternaryIfAll, abs32, math.Abs),
+	OpSign: unary("sign", always(Ternary), sign[float32], sign[float64]),
+	OpSqrt: unary("sqrt", always(Real), func(x float32) float32 { return float32(math.Sqrt(float64(x))) }, math.Sqrt),
+
+	OpAdd: binary("add", always(Real), func(x, y float32) float32 { return x + y }, func(x, y float64) float64 { return x + y }),
+	OpSub: binary("sub", always(Real), func(x, y float32) float32 { return x - y }, func(x, y float64) float64 { return x - y }),
+	OpMul: binary("mul", ternaryIfAll, func(x, y float32) float32 { return float32(x * y) }, func(x, y float64) float64 { return float64(x * y) }),
+	OpDiv: binary("div", always(Real), func(x, y float32) float32 { return x / y }, func(x, y float64) float64 { return x / y }),
+	OpMin: binary("min", ternaryIfAll, func(x, y float32) float32 { return min(x, y) }, func(x, y float64) float64 { return min(x, y) }),
+	OpMax: binary("max", ternaryIfAll, func(x, y float32) float32 { return max(x, y) }, func(x, y float64) float64 { return max(x, y) }),
+	OpFma: {
+		name: "fma", args: []Type{Real, Real, Real}, result: always(Real),
+		f32: func(a [3]float32) float32 { return fma32(a[0], a[1], a[2]) },
+		f64: func(a [3]float64) float64 { return math.FMA(a[0], a[1], a[2]) },
+	},
+
+	OpLess:      compare("less", func(x, y float64) bool { return x < y }),
+	OpLessEqual: compare("less_equal", func(x, y float64) bool { return x <= y }),
+	OpEqual:     compare("equal", func(x, y float64) bool { return x == y }),
+	OpNot:       logical("not", []Type{Bool}, func(x, _ bool) bool { return !x }),
+	OpAnd:       logical("and", twoBools, func(x, y bool) bool { return x && y }),
+	OpOr:        logical("or", twoBools, func(x, y bool) bool { return x || y }),
+	OpSelect: {
+		name: "select", args: []Type{Bool, Real, Real},
+		result: func(args []Type) Type { return ternaryIfAll(args[1:]) },
+		f32:    func(a [3]float32) float32 { return choose(a[0] != 0, a[1], a[2]) },
+		f64:    func(a [3]float64) float64 { return choose(a[0] != 0, a[1], a[2]) },
+	},
+
+	OpSum: {name: "sum", args: oneReal, result: always(Real)},
+}
+
+func unary(name string, result func([]Type) Type, f32 func(float32) float32, f64 func(float64) float64) opInfo {
+	return opInfo{name: name, args: oneReal, result: result,
+		f32: func(a [3]float32) float32 { return f32(a[0]) },
+		f64: func(a [3]float64) float64 { return f64(a[0]) }}
+}
+
+func binary(name string, result func([]Type) Type, f32 func(x, y float32) float32, f64 func(x, y float64) float64) opInfo {
+	return opInfo{name: name, args: twoReal, result: result,
+		f32: func(a [3]float32) float32 { return f32(a[0], a[1]) },
+		f64: func(a [3]float64) float64 { return f64(a[0], a[1]) }}
+}
+
+// compare needs one function: float32 values compare as they do in float64.
+func compare(name string, f func(x, y float64) bool) opInfo {
+	return opInfo{name: name, args: twoReal, result: always(Bool),
+		f32: func(a [3]float32) float32 { return choose[float32](f(float64(a[0]), float64(a[1])), 1, 0) },
+		f64: func(a [3]float64) float64 { return choose[float64](f(a[0], a[1]), 1, 0) }}
+}
+
+func logical(name string, args []Type, f func(x, y bool) bool) opInfo {
+	return opInfo{name: name, args: args, result: always(Bool),
+		f32: func(a [3]float32) float32 { return choose[float32](f(a[0] != 0, a[1] != 0), 1, 0) },
+		f64: func(a [3]float64) float64 { return choose[float64](f(a[0] != 0, a[1] != 0), 1, 0) }}
+}
+
+// String returns the operation's name.
+func (o Op) String() string { return ops[o].name }
+
+// Arity is the number of arguments of the operation.
+func (o Op) Arity() int { return len(ops[o].args) }
+
+// Elementwise reports whether the operation computes each element from the
+// same element of its arguments.
+func (o Op) Elementwise() bool { return ops[o].f32 != nil }
+
+func choose[T Float](c bool, x, y T) T {
+	if c {
+		return x
+	}
+	return y
+}
+
+func sign[T Float](x T) T {
+	switch {
+	case x > 0:
+		return 1
+	case x < 0:
+		return -1
+	}
+	return x // a zero keeps its sign, NaN stays NaN
+}
+
+func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
+
+// fma32 returns x*y + z rounded once to float32.
+//
+// The product of two float32 values is exact in float64, the sum is not, and
+// rounding it twice (to float64, then to float32) can be wrong in the last
+// bit. So the sum is rounded to odd: when it was inexact its last bit is set,
+// which tells the second rounding on which side of a tie it stands.
+func fma32(x, y, z float32) float32 {
+	p, c := float64(x)*float64(y), float64(z)
+	s := p + c
+	if math.IsNaN(s) || math.IsInf(s, 0) {
+		return float32(s)
+	}
+	// Knuth's TwoSum: s + err is p + c exactly.
+	t := s - p
+	err := (p - (s - t)) + (c - t)
+	if bits := math.Float64bits(s); err != 0 && bits&1 == 0 {
+		// Move one step towards the exact sum, which makes the last bit odd.
+		if (err > 0) == (s > 0) {
+			bits++
+		} else {
+			bits--
+		}
+		s = math.Float64frombits(bits)
+	}
+	return float32(s)
+}

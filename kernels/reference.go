@@ -1,0 +1,110 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+)
+
+// Array is a host array in C order: len(Data) == Shape.Len().
+type Array[T Float] struct {
+	Shape Shape
+	Data  []T
+}
+
+// Reference computes a kernel as its definition reads: node by node, each over
+// whole arrays of its own shape, sums by the fixed tree. It is the definition
+// of what is right, and shares no code with plans and backends. Absent
+// optional operands are nil. The errors are those of [Kernel.Bind].
+func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
+	shapes := make([]Shape, len(inputs))
+	for i, in := range inputs {
+		if in == nil {
+			continue
+		}
+		shapes[i] = in.Shape
+		if shapes[i] == nil {
+			shapes[i] = Shape{}
+		}
+		if len(in.Data) != in.Shape.Len() {
+			return nil, shapeError(fmt.Sprintf("operand %d of kernel %s has shape %v and %d elements", i, k.name, in.Shape, len(in.Data)))
+		}
+	}
+	if _, err := k.Bind(DTypeOf[T](), shapes...); err != nil {
+		return nil, err
+	}
+	shapeOf := k.nodeShapes(shapes)
+	values := make([]*Array[T], len(k.nodes))
+	for i, n := range k.nodes {
+		v := &Array[T]{Shape: shapeOf[i], Data: make([]T, shapeOf[i].Len())}
+		switch {
+		case n.Op == OpConst:
+			v.Data[0] = T(n.Const)
+		case n.Op == OpInput && inputs[n.Index] == nil:
+			v.Data[0] = T(k.inputs[n.Index].Default)
+		case n.Op == OpInput:
+			copy(v.Data, inputs[n.Index].Data)
+		case n.Op == OpSum:
+			referenceSum(v, n.Axis, values[n.Args[0]])
+		default:
+			referenceElements(v, n, values)
+		}
+		values[i] = v
+	}
+	outs := make([]*Array[T], len(k.outputs))
+	for i, out := range k.outputs {
+		outs[i] = values[out.Node]
+	}
+	return outs, nil
+}
+
+// referenceElements computes an elementwise node, reading each argument at the
+// index that broadcasting gives.
+func referenceElements[T Float](v *Array[T], n Node, values []*Array[T]) {
+	index := make([]int, len(v.Shape))
+	for i := range v.Data {
+		rest := i
+		for axis := len(index) - 1; axis >= 0; axis-- {
+			index[axis] = rest % v.Shape[axis]
+			rest /= v.Shape[axis]
+		}
+		var args [3]T
+		for j, arg := range n.Args[:n.Op.Arity()] {
+			args[j] = values[arg].at(index)
+		}
+		v.Data[i] = evaluate(n.Op, args)
+	}
+}
+
+// at is the element that an array shows at an index of a shape it broadcasts to.
+func (a *Array[T]) at(index []int) T {
+	offset := 0
+	index = index[len(index)-len(a.Shape):]
+	for axis, d := range a.Shape {
+		offset *= d
+		if d != 1 {
+			offset += index[axis]
+		}
+	}
+	return a.Data[offset]
+}
+
+func evaluate[T Float](op Op, args [3]T) T {
+	switch args := any(args).(type) {
+	case [3]float32:
+		return T(ops[op].f32(args))
+	case [3]float64:
+		return T(ops[op].f64(args))
+	}
+	return T(math.NaN()) // unreachable: Float has no other types
+}
+
+func referenceSum[T Float](v *Array[T], axis Axis, x *Array[T]) {
+	if axis == All {
+		v.Data[0] = T(TreeSum(len(x.Data), func(i int) float64 { return float64(x.Data[i]) }))
+		return
+	}
+	rows, cols := collapse(x.Shape, max(2, len(x.Shape)))
+	for col := range cols {
+		v.Data[col] = T(BatchSum(rows, func(row int) float64 { return float64(x.Data[row*cols+col]) }))
+	}
+}

@@ -1,0 +1,120 @@
+package cpu
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// device is a set of workers with the programs they run.
+type device struct {
+	name    string
+	variant variant
+	pool    *pool
+
+	// use is held for reading by every call under way, and for writing by
+	// Close, which so waits for them.
+	use    sync.RWMutex
+	closed bool
+
+	taken atomic.Uint64 // bytes of open buffers
+
+	compile  sync.Mutex
+	programs map[programKey]backend.Program
+}
+
+type programKey struct {
+	kernel *kernels.Kernel
+	sig    kernels.Signature
+}
+
+func newDevice(v variant, threads int) *device {
+	return &device{
+		name:     fmt.Sprintf("cpu:%s,threads=%d", v.name, threads),
+		variant:  v,
+		pool:     newPool(threads),
+		programs: map[programKey]backend.Program{},
+	}
+}
+
+func (d *device) Name() string { return d.name }
+
+func (d *device) Info() backend.Info { return info(d.variant, d.pool.threads) }
+
+// enter begins a use of the device, which leave ends.
+func (d *device) enter() error {
+	d.use.RLock()
+	if d.closed {
+		d.use.RUnlock()
+		return &backend.Error{Device: d.name, Err: backend.ErrClosed}
+	}
+	return nil
+}
+
+func (d *device) leave() { d.use.RUnlock() }
+
+func (d *device) NewBuffer(dtype kernels.DType, n int) (backend.Buffer, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	if err := backend.CheckBuffer(d, dtype, n); err != nil {
+		return nil, err
+	}
+	bytes := uint64(n) * uint64(dtype.Size())
+	if taken := d.taken.Add(bytes); taken > memoryLimit() {
+		d.taken.Add(-bytes)
+		return nil, &backend.Error{Device: d.name, Err: fmt.Errorf("%w: %d bytes were asked for, %d of %d are taken",
+			backend.ErrMemory, bytes, taken-bytes, memoryLimit())}
+	}
+	return newBuffer(d, dtype, n), nil
+}
+
+func (d *device) Compile(k *kernels.Kernel, sig kernels.Signature) (backend.Program, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	d.compile.Lock()
+	defer d.compile.Unlock()
+	key := programKey{k, sig}
+	if p, ok := d.programs[key]; ok {
+		return p, nil
+	}
+	plan, err := k.Specialize(sig)
+	if err != nil {
+		return nil, &backend.Error{Device: d.name, Err: err}
+	}
+	var p backend.Program
+	if sig.DType == kernels.F32 {
+		p = compile[float32](d, plan)
+	} else {
+		p = compile[float64](d, plan)
+	}
+	d.programs[key] = p
+	return p, nil
+}
+
+// Sync has nothing to wait for: Run returns when its results are there.
+func (d *device) Sync() error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	d.leave()
+	return nil
+}
+
+func (d *device) Close() error {
+	d.use.Lock()
+	defer d.use.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	d.pool.close()
+	clear(d.programs)
+	return nil
+}

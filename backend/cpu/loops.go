@@ -1,0 +1,324 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"errorcell/kernels"
+)
+
+// The plain Go path: one loop over a block for each operation. They are
+// written so that the compiler leaves out the bounds checks, and takes no
+// branch that depends on the data: a mispredicted branch costs more than the
+// rest of an element.
+
+// loop computes dst from the blocks a, b and c, as many as its operation has
+// arguments. The blocks have dst's length.
+type loop[T kernels.Float] func(dst, a, b, c []T)
+
+// opCopy is one operation more, for values that go to two places.
+const opCopy = kernels.OpInput
+
+// loops is the table of loops for an element type. Booleans are 0 and 1.
+func loops[T kernels.Float]() map[kernels.Op]loop[T] {
+	table := map[kernels.Op]loop[T]{
+		opCopy:              func(dst, a, _, _ []T) { copy(dst, a) },
+		kernels.OpSqrt:      func(dst, a, _, _ []T) { each(dst, a, func(x T) T { return T(math.Sqrt(float64(x))) }) },
+		kernels.OpAdd:       add[T],
+		kernels.OpSub:       sub[T],
+		kernels.OpMul:       mul[T],
+		kernels.OpDiv:       div[T],
+		kernels.OpMin:       func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return min(x, y) }) },
+		kernels.OpMax:       func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return max(x, y) }) },
+		kernels.OpLess:      func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return truth[T](x < y) }) },
+		kernels.OpLessEqual: func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return truth[T](x <= y) }) },
+		kernels.OpEqual:     func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return truth[T](x == y) }) },
+		kernels.OpNot:       func(dst, a, _, _ []T) { each(dst, a, func(x T) T { return 1 - x }) },
+		kernels.OpAnd:       func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return min(x, y) }) },
+		kernels.OpOr:        func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return max(x, y) }) },
+		kernels.OpSelect:    selectLoop[T],
+		kernels.OpFma: func(dst, a, b, c []T) {
+			for i := range dst {
+				dst[i] = kernels.Fma(a[i], b[i], c[i])
+			}
+		},
+	}
+	// These work on the bits, so each type has its own.
+	switch table := any(table).(type) {
+	case map[kernels.Op]loop[float32]:
+		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg32, abs32, sign32
+	case map[kernels.Op]loop[float64]:
+		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg64, abs64, sign64
+	}
+	return table
+}
+
+// each and each2 apply a function to every element: for the operations that
+// are not worth a loop of their own.
+func each[T kernels.Float](dst, a []T, f func(T) T) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = f(a[i])
+	}
+}
+
+func each2[T kernels.Float](dst, a, b []T, f func(x, y T) T) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = f(a[i], b[i])
+	}
+}
+
+func add[T kernels.Float](dst, a, b, _ []T) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] + b[i]
+	}
+}
+
+func sub[T kernels.Float](dst, a, b, _ []T) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] - b[i]
+	}
+}
+
+func mul[T kernels.Float](dst, a, b, _ []T) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] * b[i]
+	}
+}
+
+func div[T kernels.Float](dst, a, b, _ []T) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = a[i] / b[i]
+	}
+}
+
+func selectLoop[T kernels.Float](dst, c, x, y []T) {
+	c, x, y = c[:len(dst)], x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] = y[i]
+		if c[i] != 0 {
+			dst[i] = x[i]
+		}
+	}
+}
+
+func truth[T kernels.Float](c bool) T {
+	if c {
+		return 1
+	}
+	return 0
+}
+
+const (
+	signBit32 = 1 << 31
+	one32     = 0x3f800000
+	inf32     = 0x7f800000
+	signBit64 = 1 << 63
+	one64     = 0x3ff0000000000000
+	inf64     = 0x7ff0000000000000
+)
+
+// signOf32 is the sign of x by its bits: magnitudes from the smallest
+// subnormal to infinity become 1; zero and NaN stay as they are.
+func signOf32(x float32) float32 {
+	u := math.Float32bits(x)
+	r := u&signBit32 | one32
+	if u&^signBit32-1 >= inf32 { // zero wraps round to the largest number
+		r = u
+	}
+	return math.Float32frombits(r)
+}
+
+func signOf64(x float64) float64 {
+	u := math.Float64bits(x)
+	r := u&signBit64 | one64
+	if u&^signBit64-1 >= inf64 {
+		r = u
+	}
+	return math.Float64frombits(r)
+}
+
+func sign32(dst, a, _, _ []float32) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = signOf32(a[i])
+	}
+}
+
+func sign64(dst, a, _, _ []float64) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = signOf64(a[i])
+	}
+}
+
+// signOfSub32 is sign(a - b) in one loop, which spares a store and a load.
+func signOfSub32(dst, a, b, _ []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = signOf32(a[i] - b[i])
+	}
+}
+
+func signOfSub64(dst, a, b, _ []float64) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		dst[i] = signOf64(a[i] - b[i])
+	}
+}
+
+// pairs is a block of float32 as words of two elements, for operations that
+// treat both halves alike, and what is left: an odd last element, or all where
+// the block is not aligned for words.
+func pairs(x []float32) (words []uint64, rest int) {
+	p := unsafe.Pointer(unsafe.SliceData(x))
+	if uintptr(p)%8 != 0 {
+		return nil, 0
+	}
+	return unsafe.Slice((*uint64)(p), len(x)/2), len(x) &^ 1
+}
+
+func neg32(dst, a, _, _ []float32) {
+	a = a[:len(dst)]
+	to, rest := pairs(dst)
+	from, restA := pairs(a)
+	if rest == restA {
+		from = from[:len(to)]
+		for i := range to {
+			to[i] = from[i] ^ (signBit32<<32 | signBit32)
+		}
+	} else {
+		rest = 0
+	}
+	for i := rest; i < len(dst); i++ {
+		dst[i] = -a[i]
+	}
+}
+
+func neg64(dst, a, _, _ []float64) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = -a[i]
+	}
+}
+
+func abs32(dst, a, _, _ []float32) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(math.Float32bits(a[i]) &^ signBit32)
+	}
+}
+
+func abs64(dst, a, _, _ []float64) {
+	a = a[:len(dst)]
+	for i := range dst {
+		dst[i] = math.Abs(a[i])
+	}
+}
+
+// tally is the state of a count: of the elements that are -1, 0, +1 or NaN,
+// the sum of the others than NaN, and whether there was a NaN.
+type tally struct {
+	sum int64
+	nan bool
+}
+
+func (t *tally) add(u tally) {
+	t.sum += u.sum
+	t.nan = t.nan || u.nan
+}
+
+// Of the bits of a ternary number, the exponent's lowest (bit 23 or 52) is set
+// for 1 and NaN and clear for zero; its highest is set for NaN alone.
+const (
+	nanBit32 = 1 << 30
+	nanBit64 = 1 << 62
+)
+
+// countAbs32 adds up the absolute values of ternary numbers.
+func countAbs32(x []float32) tally {
+	words, rest := pairs(x)
+	var sum, seen uint64
+	for _, w := range words {
+		sum += w >> 23 & (1<<32 | 1)
+		seen |= w
+	}
+	n := int64(sum>>32) + int64(sum&math.MaxUint32)
+	for _, v := range x[rest:] {
+		u := math.Float32bits(v)
+		n += int64(u >> 23 & 1)
+		seen |= uint64(u)
+	}
+	return tally{n, seen&(nanBit32<<32|nanBit32) != 0}
+}
+
+func countAbs64(x []float64) tally {
+	var sum, seen uint64
+	for _, v := range x {
+		u := math.Float64bits(v)
+		sum += u >> 52 & 1
+		seen |= u
+	}
+	return tally{int64(sum), seen&nanBit64 != 0}
+}
+
+// count32 adds up ternary numbers.
+func count32(x []float32) tally {
+	var sum int64
+	var seen uint32
+	for _, v := range x {
+		u := math.Float32bits(v)
+		one := int64(u >> 23 & 1)
+		sum += one - 2*(one&int64(u>>31))
+		seen |= u
+	}
+	return tally{sum, seen&nanBit32 != 0}
+}
+
+func count64(x []float64) tally {
+	var sum int64
+	var seen uint64
+	for _, v := range x {
+		u := math.Float64bits(v)
+		one := int64(u >> 52 & 1)
+		sum += one - 2*(one&int64(u>>63))
+		seen |= u
+	}
+	return tally{sum, seen&nanBit64 != 0}
+}
+
+// sumBlock is the sum of one block of the fixed tree (see kernels.TreeSum).
+func sumBlock[T kernels.Float](x []T) float64 {
+	var lanes [kernels.Lanes]float64
+	for len(x) >= kernels.Lanes {
+		row := x[:kernels.Lanes]
+		for j, v := range row {
+			lanes[j] += float64(v)
+		}
+		x = x[kernels.Lanes:]
+	}
+	for j, v := range x {
+		lanes[j] += float64(v)
+	}
+	return kernels.FoldLanes(&lanes)
+}
+
+// addRows adds a block, which starts at an element of the grid and may span
+// rows, to the running sums of the batch axis: one for each column and group
+// of rows.
+func addRows[T kernels.Float](sums []float64, x []T, start, cols int) {
+	for len(x) > 0 {
+		row, col := start/cols, start%cols
+		n := min(cols-col, len(x))
+		to := sums[row/kernels.GroupRows*cols+col:][:n]
+		for j, v := range x[:n] {
+			to[j] += float64(v)
+		}
+		x, start = x[n:], start+n
+	}
+}

@@ -72,7 +72,8 @@ type Program interface {
 	// Run computes for a grid of rows x cols (the batch B and the units N).
 	// Inputs are in the order of the kernel's operands, nil for the absent
 	// ones; each has just the elements that its kind spans in the grid, and so
-	// have the outputs, in the order of the kernel's results. No output shares
+	// have the outputs, in the order of the kernel's results, nil for those
+	// that the signature omits. No output shares
 	// memory with another operand or result. What is wrong is an ErrClosed,
 	// ErrForeign, ErrDType, ErrShape, ErrOperands or ErrAliased that names the
 	// operand, and nothing is computed then.

@@ -40,10 +40,14 @@ func checkRun(dev Device, plan *kernels.Plan, rows, cols int, inputs, outputs []
 		}
 	}
 	for i, b := range outputs {
-		if b == nil {
-			return fmt.Errorf("%w: no buffer for %s", ErrOperands, plan.Kernel.OutputName(i))
+		kind := plan.Outputs[i]
+		if (b == nil) != (kind == kernels.Absent) {
+			return fmt.Errorf("%w: %s is %v in the program's signature", ErrOperands, plan.Kernel.OutputName(i), kind)
 		}
-		if err := checkBuffer(dev, plan, b, plan.Outputs[i], rows, cols); err != nil {
+		if b == nil {
+			continue
+		}
+		if err := checkBuffer(dev, plan, b, kind, rows, cols); err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.OutputName(i), err)
 		}
 		for j, in := range inputs {

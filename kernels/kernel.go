@@ -12,6 +12,9 @@ import (
 // that a [Signature] is a comparable value, which can be a map's key.
 const MaxInputs = 16
 
+// MaxOutputs is the largest number of results of a kernel.
+const MaxOutputs = 16
+
 // Input is an operand of a kernel.
 type Input struct {
 	Name string
@@ -357,6 +360,8 @@ func (b *Builder) Output(name string, x Value) {
 		b.fail("two results are called %q", name)
 	case b.k.InputIndex(name) >= 0:
 		b.fail("%q is the name of an operand and of a result", name)
+	case len(b.k.outputs) == MaxOutputs:
+		b.fail("more than %d results", MaxOutputs)
 	case b.k.nodes[x.node].Type == Bool:
 		b.fail("result %q is bool: results are numbers (Select gives one)", name)
 	}

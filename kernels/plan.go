@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -11,7 +12,13 @@ import (
 type Signature struct {
 	DType DType
 	Kinds [MaxInputs]Kind // of each operand, in the order of Kernel.Inputs
+	// Omit has bit i set where result i is not wanted: it is not computed, and
+	// its buffer is nil. The zero value asks for all.
+	Omit uint32
 }
+
+// Omits reports whether result i is not wanted.
+func (s Signature) Omits(i int) bool { return s.Omit&(1<<i) != 0 }
 
 // Plan is a kernel specialised for one Signature and cut into passes, the form
 // that backends compile. It is plain data, shared and never changed.
@@ -22,7 +29,7 @@ type Plan struct {
 	Passes []Pass
 	// Sums says what each sum of the plan is: the Index of OpReduced.
 	Sums []Sum
-	// Outputs is the kind of each result of the kernel.
+	// Outputs is the kind of each result of the kernel; Absent if it is omitted.
 	Outputs []Kind
 }
 
@@ -71,6 +78,9 @@ func (k *Kernel) Specialize(sig Signature) (*Plan, error) {
 		case !slices.Contains([]Kind{Absent, Scalar, Row, Column, Full}, kind):
 			return nil, fmt.Errorf("%w: kernel %s: %s has no such kind: %v", ErrOperands, k.name, k.inputs[i].Name, kind)
 		}
+	}
+	if sig.Omit>>len(k.outputs) != 0 || bits.OnesCount32(sig.Omit) == len(k.outputs) {
+		return nil, fmt.Errorf("%w: kernel %s has %d results, and of them one at least must not be omitted", ErrOperands, k.name, len(k.outputs))
 	}
 	s := specializer{kernel: k, sig: sig, index: map[nodeKey]int{}}
 	s.simplify()
@@ -208,6 +218,10 @@ func (s *specializer) cut() *Plan {
 	}
 	plan := &Plan{Kernel: s.kernel, Signature: s.sig}
 	for i, node := range s.outs {
+		if s.sig.Omits(i) {
+			plan.Outputs = append(plan.Outputs, Absent)
+			continue
+		}
 		g := find(&groups, s.level[node], s.kind[node], func(*group) bool { return true })
 		g.stores = append(g.stores, Store{Output: i, Node: node})
 		plan.Outputs = append(plan.Outputs, s.kind[node])
@@ -248,14 +262,19 @@ func find(groups *[]*group, level int, kind Kind, fits func(*group) bool) *group
 	return g
 }
 
-// live reports whether a result needs the node: simplification may have left
-// some without use.
+// live reports whether a result needs the node: some are for omitted results
+// alone, and simplification may have left others without use.
 func (s *specializer) live(node int) bool {
 	var needs func(i int) bool
 	needs = func(i int) bool {
 		return i == node || i > node && slices.ContainsFunc(s.nodes[i].Args[:s.nodes[i].Op.Arity()], needs)
 	}
-	return slices.ContainsFunc(s.outs, needs)
+	for i, out := range s.outs {
+		if !s.sig.Omits(i) && needs(out) {
+			return true
+		}
+	}
+	return false
 }
 
 // passBuilder copies into a pass the nodes that it needs, down to operands,

@@ -131,6 +131,9 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) error 
 		}
 	}
 	for i, b := range outputs {
+		if b == nil {
+			continue
+		}
 		if err := lookUp(f.program, &f.results[i], b, kernel.OutputName(i)); err != nil {
 			return err
 		}

@@ -1,0 +1,81 @@
+# How the project is tested, linted and measured. Go and make are enough: go
+# fetches the tools, which tools/go.mod pins.
+
+BENCH     ?= .
+# Six samples are the fewest that benchstat derives a confidence interval from;
+# 0.2 s each keeps all six to about the time of one default run.
+COUNT     ?= 6
+BENCHTIME ?= 0.2s
+FUZZTIME  ?= 10s
+# More flags for go test, such as -v or -shuffle=on.
+TESTFLAGS ?=
+
+# Nothing here is written in C, so no target needs a C compiler; only the race
+# detector does, and its pass is skipped without one.
+export CGO_ENABLED ?= 0
+
+# Unstamped, because git refuses to describe a checkout owned by someone else,
+# which is what a container often sees.
+BUILD     := build -buildvcs=false
+TOOL      := tool -modfile="$(CURDIR)/tools/go.mod"
+MODULES   := $(dir $(wildcard go.mod */go.mod */*/go.mod))
+PLATFORMS := linux/arm64 windows/amd64 darwin/arm64 js/wasm
+
+# $(call each,ARGS) is one recipe line for each module: go ARGS, run inside it.
+define each
+$(foreach dir,$(MODULES),cd $(dir) && go $(1)
+)
+endef
+
+.PHONY: help run test build lint cross generate bench fuzz clean needs-go
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: needs-go ## run the demo, which writes to out/
+	go run ./examples/mnist
+
+# -short in the second pass, because the race detector makes tests much slower.
+test: needs-go ## vet and test every module, then the library under the race detector
+	$(call each,test -vet=all $(TESTFLAGS) ./...)
+	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
+	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
+	else echo "race detector skipped: it needs a C compiler"; fi
+
+build: needs-go ## build bin/errorcell
+	go $(BUILD) -o bin/ ./cmd/errorcell
+
+lint: cross ## check formatting, go.mod files, vet, staticcheck, vulnerabilities and cross
+	@echo gofmt -s -l .; files=$$("$$(go env GOROOT)/bin/gofmt" -s -l .) || exit 1; \
+	test -z "$$files" || { echo "not formatted (gofmt -s -w):" $$files; exit 1; }
+	$(call each,mod tidy -diff)
+	$(call each,vet ./...)
+	$(call each,$(TOOL) staticcheck ./...)
+	cd tools && go run ./vulncheck -C .. ./...
+
+cross: needs-go ## build and vet for the other platforms
+	@for p in $(PLATFORMS); do echo "go build, go vet for $$p"; \
+	export GOOS=$${p%/*} GOARCH=$${p#*/}; \
+	go $(BUILD) ./... && go vet ./... || exit 1; done
+
+generate: needs-go ## run go generate in every module
+	$(call each,generate ./...)
+
+bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and compare
+	@mkdir -p out
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) \
+		-timeout 0 ./bench/... | tee out/bench.txt
+	@! grep -q '^FAIL' out/bench.txt
+	go $(TOOL) benchstat -col /impl out/bench.txt
+
+fuzz: needs-go ## run every fuzz test for FUZZTIME
+	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; done; done
+
+clean: ## remove what the other targets made
+	rm -rf bin out
+
+needs-go:
+	@case "$$(go env GOVERSION 2>/dev/null)" in \
+	go1.2[6-9]*|go1.[3-9][0-9]*|go[2-9]*|devel*) ;; \
+	*) echo "errorcell needs Go 1.26 or newer: https://go.dev/doc/install" >&2; exit 1 ;; esac

@@ -14,26 +14,26 @@ type buffer struct {
 	dev   *device
 	dtype kernels.DType
 	len   int
-	// memory is nil once the buffer is closed. Who loaded it before keeps
-	// valid memory: the garbage collector frees it after the last user.
-	memory atomic.Pointer[memory]
+	// array is nil once the buffer is closed. Who loaded it before keeps valid
+	// memory: the garbage collector frees it after the last user.
+	array atomic.Pointer[array]
 }
 
-// memory is a buffer's array by its element type; the other one is nil.
-type memory struct {
+// array is a buffer's memory by its element type; the other one is nil.
+type array struct {
 	f32 []float32
 	f64 []float64
 }
 
 func newBuffer(d *device, dtype kernels.DType, n int) *buffer {
 	b := &buffer{dev: d, dtype: dtype, len: n}
-	m := &memory{}
+	m := &array{}
 	if dtype == kernels.F32 {
 		m.f32 = make([]float32, n)
 	} else {
 		m.f64 = make([]float64, n)
 	}
-	b.memory.Store(m)
+	b.array.Store(m)
 	return b
 }
 
@@ -44,7 +44,7 @@ func (b *buffer) DType() kernels.DType { return b.dtype }
 func (b *buffer) Len() int { return b.len }
 
 func (b *buffer) Host() []byte {
-	m := b.memory.Load()
+	m := b.array.Load()
 	if m == nil {
 		return nil
 	}
@@ -85,7 +85,7 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (b *buffer) Close() error {
-	if b.memory.Swap(nil) != nil {
+	if b.array.Swap(nil) != nil {
 		b.dev.taken.Add(-uint64(b.len * b.dtype.Size()))
 	}
 	return nil
@@ -93,7 +93,7 @@ func (b *buffer) Close() error {
 
 // elements is the buffer's array, nil once it is closed.
 func elements[T kernels.Float](b *buffer) ([]T, bool) {
-	m := b.memory.Load()
+	m := b.array.Load()
 	if m == nil {
 		return nil, false
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"errorcell/backend"
+	"errorcell/internal/memory"
 )
 
 func init() {
@@ -90,5 +91,5 @@ func info(v variant, threads int) backend.Info {
 	if model == "" {
 		model = runtime.GOARCH
 	}
-	return backend.Info{Model: model, ISA: v.isa, Threads: threads, Memory: memoryLimit(), Note: v.note}
+	return backend.Info{Model: model, ISA: v.isa, Threads: threads, Memory: memory.Limit(), Note: v.note}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"errorcell/backend"
+	"errorcell/internal/memory"
 	"errorcell/kernels"
 )
 
@@ -65,10 +66,10 @@ func (d *device) NewBuffer(dtype kernels.DType, n int) (backend.Buffer, error) {
 		return nil, err
 	}
 	bytes := uint64(n) * uint64(dtype.Size())
-	if taken := d.taken.Add(bytes); taken > memoryLimit() {
+	if taken := d.taken.Add(bytes); taken > memory.Limit() {
 		d.taken.Add(-bytes)
 		return nil, &backend.Error{Device: d.name, Err: fmt.Errorf("%w: %d bytes were asked for, %d of %d are taken",
-			backend.ErrMemory, bytes, taken-bytes, memoryLimit())}
+			backend.ErrMemory, bytes, taken-bytes, memory.Limit())}
 	}
 	return newBuffer(d, dtype, n), nil
 }

@@ -1,4 +1,7 @@
-package cpu
+// Package memory says how much memory there is, so that what cannot fit is
+// refused with an error: asking for it would not fail, it would have the
+// process killed.
+package memory
 
 import (
 	"math"
@@ -7,13 +10,13 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// memoryLimit is what buffers can take in bytes: the cgroup's limit where
-// there is one, else the machine's memory. Asking for more would not fail, it
-// would have the process killed.
-var memoryLimit = sync.OnceValue(func() uint64 {
+// Limit is the number of bytes that this process can have: its cgroup's limit
+// where there is one, else the machine's memory; math.MaxInt64 where neither
+// is known.
+var Limit = sync.OnceValue(func() uint64 {
 	limit, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
-	if err != nil || limit == 0 {
-		return math.MaxInt64 // unknown: every request is let through
+	if err != nil || limit == 0 || limit > math.MaxInt64 {
+		return math.MaxInt64
 	}
 	return limit
 })

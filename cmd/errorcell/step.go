@@ -1,0 +1,456 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"errorcell/backend"
+	"errorcell/internal/memory"
+	"errorcell/internal/numpy"
+	"errorcell/kernels"
+)
+
+// stepCall is what the user asks of step.
+type stepCall struct {
+	in, out    string
+	files      map[string]*string // of each operand, for streams
+	device     string
+	cell, loss string
+	asJSON     bool
+}
+
+func (a *app) stepCommand() *cobra.Command {
+	call := stepCall{files: map[string]*string{}}
+	c := &cobra.Command{
+		Use:   "step (--in IN.npz --out OUT.npz | --target T.npy --mu M.npy --out DIR)",
+		Short: "Step an error cell over a batch, or over many",
+		Long: `Step an error cell: one step for arrays of two dimensions (B, N), T independent
+steps for three (T, B, N). Operands broadcast by NumPy's rules.
+
+The laplacian cell reads target and mu (or shift, the same thing) and, if they
+are there, modulator, mask and scale. It writes dmu (dshift), dtarget, the loss L
+and, with scale, dScale. L is minus the number of units in error, or with
+--loss l1 minus the sum of |target - mu|.
+
+Input that is larger than memory comes from .npy files, one for each operand:
+files of three dimensions are read, computed and written one step at a time, in
+constant memory; smaller ones are held for all steps. DIR gets a .npy file for
+each result.
+
+Results appear when they are complete; a run that fails leaves none and does
+not touch those of an earlier one.`,
+		Example: `  errorcell step --in batch.npz --out errors.npz
+  errorcell step --in batch.npz --out errors.npz --loss l1 --device cpu:threads=2 --json
+  errorcell step --target target.npy --mu mu.npy --out errors/`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.step(c.Context(), call) },
+	}
+	flags := c.Flags()
+	flags.StringVarP(&call.in, "in", "i", "", "`FILE`.npz with the operands")
+	flags.StringVarP(&call.out, "out", "o", "", "where the results go: `FILE`.npz or, from .npy files, a folder")
+	flags.StringVar(&call.cell, "cell", cells[0].name, "the cell: "+strings.Join(cellNames(), ", "))
+	flags.StringVar(&call.loss, "loss", cells[0].losses[0], "the loss L: "+strings.Join(cells[0].losses, ", "))
+	flags.BoolVar(&call.asJSON, "json", false, "print a summary for machines on stdout")
+	for _, name := range streamNames() {
+		call.files[name] = flags.String(name, "", "`FILE`.npy with "+name+", instead of --in")
+		must(c.MarkFlagFilename(name, "npy"))
+	}
+	deviceFlag(c, &call.device)
+	must(c.MarkFlagFilename("in", "npz"))
+	must(c.MarkFlagFilename("out", "npz"))
+	must(c.RegisterFlagCompletionFunc("cell", cobra.FixedCompletions(cellNames(), cobra.ShellCompDirectiveNoFileComp)))
+	must(c.RegisterFlagCompletionFunc("loss", cobra.FixedCompletions(cells[0].losses, cobra.ShellCompDirectiveNoFileComp)))
+	return c
+}
+
+// streamNames lists the operands of all cells, by all their names.
+func streamNames() []string {
+	names := map[string]bool{}
+	for _, c := range cells {
+		for _, n := range c.arrayNames() {
+			names[n] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func (a *app) step(ctx context.Context, call stepCall) error {
+	c, kernel, err := findCell(call.cell, call.loss)
+	if err != nil {
+		return err
+	}
+	files := map[string]string{}
+	for name, path := range call.files {
+		if *path != "" {
+			files[name] = *path
+		}
+	}
+	switch {
+	case call.out == "":
+		return usagef("step needs --out: a file for results of --in, a folder for results of .npy files")
+	case call.in == "" && len(files) == 0:
+		return usagef("step needs --in FILE.npz, or --target FILE.npy and --mu FILE.npy")
+	case call.in != "" && len(files) > 0:
+		return usagef("step takes --in or a .npy file for each operand (--%s), not both", slices.Sorted(maps.Keys(files))[0])
+	}
+	dev, err := openDevice(call.device)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	run := stepRun{app: a, ctx: ctx, call: call, cell: c, kernel: kernel, dev: dev, start: time.Now()}
+	if call.in != "" {
+		return run.archive()
+	}
+	return run.stream(files)
+}
+
+// stepRun is one run of step.
+type stepRun struct {
+	*app
+	ctx    context.Context
+	call   stepCall
+	cell   cell
+	kernel *kernels.Kernel
+	dev    backend.Device
+
+	operands []operand // in the kernel's order; those without a name are absent
+	steps    int
+	stepped  bool // there are several steps, or one that is counted: T is an axis of the results
+	binding  kernels.Binding
+	program  backend.Program
+
+	lossSum float64
+	start   time.Time
+	compute time.Duration
+}
+
+// operand is an array that the user gave.
+type operand struct {
+	name  string // by which the user calls it
+	file  string // where it is from, for messages
+	steps int    // 0 if the array is held for all steps
+	shape kernels.Shape
+	array *numpy.Array // whole, if it is in memory
+}
+
+func (o operand) given() bool { return o.name != "" }
+
+// newOperand sorts an array's axes: the first of three counts steps.
+func newOperand(name, file string, shape []int) (operand, error) {
+	o := operand{name: name, file: file, shape: append(kernels.Shape{}, shape...)}
+	switch {
+	case len(shape) == 3:
+		o.steps, o.shape = shape[0], o.shape[1:]
+		if o.steps == 0 {
+			o.steps = -1 // told apart from held: no step at all
+		}
+	case len(shape) > 3:
+		return o, fmt.Errorf("%s: %s has shape %v; (B, N) is wanted or, for T steps, (T, B, N)", file, name, kernels.Shape(shape))
+	}
+	return o, nil
+}
+
+// prepare checks the operands against each other and compiles the kernel.
+func (r *stepRun) prepare() error {
+	shapes := make([]kernels.Shape, len(r.operands))
+	var first operand // of several steps
+	r.steps = 1
+	for i, o := range r.operands {
+		if !o.given() {
+			continue
+		}
+		shapes[i] = o.shape
+		if o.steps == 0 {
+			continue
+		}
+		r.stepped = true
+		n := max(o.steps, 0)
+		switch {
+		case n == 1:
+		case r.steps == 1 && !first.given():
+			r.steps, first = n, o
+		case n != r.steps:
+			return fmt.Errorf("%s: %s has %d steps and %s of %s has %d: the same number is wanted", o.file, o.name, n, first.name, first.file, r.steps)
+		}
+	}
+	binding, err := r.kernel.Bind(kernels.F32, shapes...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.files(), err)
+	}
+	for i, out := range r.kernel.Outputs() {
+		if needed, ok := r.cell.needs[out.Name]; ok && !r.operands[r.kernel.InputIndex(needed)].given() {
+			binding.Signature.Omit |= 1 << i
+		}
+	}
+	r.binding = binding
+	r.program, err = r.dev.Compile(r.kernel, binding.Signature)
+	return err
+}
+
+// files names the inputs for messages.
+func (r *stepRun) files() string {
+	var files []string
+	for _, o := range r.operands {
+		if o.given() && !slices.Contains(files, o.file) {
+			files = append(files, o.file)
+		}
+	}
+	return strings.Join(files, ", ")
+}
+
+// result is an array that the run writes.
+type result struct {
+	name  string
+	index int           // of the kernel's results
+	shape kernels.Shape // of one step
+	whole kernels.Shape // with T leading, if there are several
+}
+
+func (r *stepRun) results() []result {
+	var list []result
+	for i, out := range r.kernel.Outputs() {
+		if r.binding.Signature.Omits(i) {
+			continue
+		}
+		res := result{name: out.Name, index: i, shape: r.binding.Outputs[i]}
+		for _, o := range r.operands {
+			if name, ok := r.cell.aliases[o.name].results[res.name]; ok {
+				res.name = name
+			}
+		}
+		if res.name == lossName {
+			res.shape = squeeze(res.shape)
+		}
+		res.whole = res.shape
+		if r.stepped {
+			res.whole = append(kernels.Shape{r.steps}, res.shape...)
+		}
+		list = append(list, res)
+	}
+	return list
+}
+
+const lossName = "L"
+
+// squeeze drops the axes of length 1, as ngc-learn does with the loss.
+func squeeze(s kernels.Shape) kernels.Shape {
+	return slices.DeleteFunc(append(kernels.Shape{}, s...), func(d int) bool { return d == 1 })
+}
+
+// buffers makes the device's arrays for one step; inputs that are already there
+// in share are used from there.
+func (r *stepRun) buffers(share []backend.Buffer) (inputs, outputs []backend.Buffer, err error) {
+	inputs, outputs = make([]backend.Buffer, len(r.operands)), make([]backend.Buffer, len(r.binding.Outputs))
+	for i, o := range r.operands {
+		if !o.given() {
+			continue
+		}
+		if share != nil && share[i] != nil {
+			inputs[i] = share[i]
+			continue
+		}
+		if inputs[i], err = r.dev.NewBuffer(kernels.F32, o.shape.Len()); err != nil {
+			return nil, nil, fmt.Errorf("%s of shape %v: %w", o.name, o.shape, err)
+		}
+	}
+	for _, res := range r.results() {
+		if outputs[res.index], err = r.dev.NewBuffer(kernels.F32, res.shape.Len()); err != nil {
+			return nil, nil, fmt.Errorf("%s of shape %v: %w", res.name, res.shape, err)
+		}
+	}
+	return inputs, outputs, nil
+}
+
+// once runs the program, and keeps the time.
+func (r *stepRun) once(inputs, outputs []backend.Buffer) error {
+	start := time.Now()
+	if err := r.program.Run(r.binding.Rows, r.binding.Cols, inputs, outputs); err != nil {
+		return err
+	}
+	if err := r.dev.Sync(); err != nil {
+		return err
+	}
+	r.compute += time.Since(start)
+	return nil
+}
+
+// archive runs from a .npz file to a .npz file.
+func (r *stepRun) archive() error {
+	if err := r.readArchive(); err != nil {
+		return err
+	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	// Start the output before the work: a folder that is not there should be
+	// known at once.
+	file, err := r.outputs.create(r.call.out)
+	if err != nil {
+		return err
+	}
+	defer r.discard()
+	results := r.results()
+	data, err := r.computeAll(results)
+	if err != nil {
+		return err
+	}
+	w := numpy.NewArchiveWriter(file)
+	for i, res := range results {
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.Write(res.name, res.whole, data[i]); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if err := r.outputs.commit(); err != nil {
+		return err
+	}
+	return r.summarise()
+}
+
+// readArchive reads the operands from the archive.
+func (r *stepRun) readArchive() error {
+	in, err := numpy.OpenArchive(r.call.in)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	r.operands = make([]operand, r.kernel.NumInputs())
+	for _, name := range in.Names() {
+		at := r.kernel.InputIndex(r.cell.operandOf(name))
+		if at < 0 {
+			if !r.isResult(name) {
+				r.note("%s: array %q is no operand of the %s cell and was not read; those are: %s", r.call.in, name, r.cell.name, strings.Join(r.cell.arrayNames(), ", "))
+			}
+			continue
+		}
+		if r.operands[at].given() {
+			return fmt.Errorf("%s: it has %q and %q, which are two names of one operand", r.call.in, r.operands[at].name, name)
+		}
+		array, err := in.Read(name)
+		if err != nil {
+			return err
+		}
+		if array.Converted() {
+			r.note("%s: array %q was converted from %s to float32", r.call.in, name, array.DType)
+		}
+		if r.operands[at], err = newOperand(name, r.call.in, array.Shape); err != nil {
+			return err
+		}
+		r.operands[at].array = array
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+	}
+	for i, o := range r.operands {
+		if needed := r.kernel.Inputs()[i]; !o.given() && !needed.Optional {
+			// The archive says best what it has instead.
+			_, err := in.Read(needed.Name)
+			return err
+		}
+	}
+	return nil
+}
+
+// isResult reports whether an array in the input could be a result of an
+// earlier run, which is no cause for a note.
+func (r *stepRun) isResult(name string) bool {
+	if r.kernel.OutputIndex(name) >= 0 {
+		return true
+	}
+	for _, a := range r.cell.aliases {
+		for _, res := range a.results {
+			if res == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// computeAll runs every step on arrays in memory. It gives the data of each
+// result.
+func (r *stepRun) computeAll(results []result) ([][]float32, error) {
+	if err := r.checkMemory(results); err != nil {
+		return nil, err
+	}
+	inputs, outputs, err := r.buffers(nil)
+	if err != nil {
+		return nil, err
+	}
+	data := make([][]float32, len(results))
+	for i, res := range results {
+		data[i] = make([]float32, res.whole.Len())
+	}
+	bar := r.progress("steps", int64(r.steps), false)
+	defer bar.Close()
+	for t := range r.steps {
+		if err := r.ctx.Err(); err != nil {
+			return nil, err
+		}
+		for i, o := range r.operands {
+			if !o.given() || t > 0 && o.steps <= 1 {
+				continue
+			}
+			n := o.shape.Len()
+			part := o.array.Data[:n]
+			if o.steps > 1 {
+				part = o.array.Data[t*n:][:n]
+			}
+			if err := backend.Upload(inputs[i], part); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.once(inputs, outputs); err != nil {
+			return nil, err
+		}
+		for i, res := range results {
+			n := res.shape.Len()
+			part := data[i][t*n:][:n]
+			if err := backend.Download(outputs[res.index], part); err != nil {
+				return nil, err
+			}
+			r.addLoss(res, part)
+		}
+		bar.Add(1)
+	}
+	return data, nil
+}
+
+func (r *stepRun) addLoss(res result, values []float32) {
+	if res.name != lossName {
+		return
+	}
+	for _, v := range values {
+		r.lossSum += float64(v)
+	}
+}
+
+// checkMemory refuses results that cannot fit: small operands can broadcast to
+// large results.
+func (r *stepRun) checkMemory(results []result) error {
+	var bytes float64 // an int could overflow
+	for _, res := range results {
+		size := 4.0
+		for _, d := range res.whole {
+			size *= float64(d)
+		}
+		bytes += size
+	}
+	if bytes > float64(memory.Limit()) {
+		return fmt.Errorf("%s: the results need %.3g GB, there are %.3g GB of memory: .npy files of shape (T, B, N) are computed step by step (see errorcell step --help)",
+			r.files(), bytes/1e9, float64(memory.Limit())/1e9)
+	}
+	return nil
+}

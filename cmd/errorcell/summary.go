@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// summary is what --json prints.
+type summary struct {
+	Device  string `json:"device"`
+	Cell    string `json:"cell"`
+	Loss    string `json:"loss"`
+	Steps   int    `json:"steps"`
+	Rows    int    `json:"rows"` // B
+	Cols    int    `json:"cols"` // N
+	L       number `json:"L"`    // the sum over all steps
+	Out     string `json:"out"`
+	Seconds struct {
+		Total   float64 `json:"total"`
+		Compute float64 `json:"compute"`
+	} `json:"seconds"`
+	Bytes int64 `json:"compute_bytes"` // that the computation reads and writes
+}
+
+// number is a float64 whose NaN and infinities JSON can hold, as strings.
+type number float64
+
+func (n number) MarshalJSON() ([]byte, error) {
+	if f := float64(n); math.IsNaN(f) || math.IsInf(f, 0) {
+		return json.Marshal(fmt.Sprint(f))
+	}
+	return json.Marshal(float64(n))
+}
+
+// summarise tells what was done: one line for people, or JSON for machines.
+func (r *stepRun) summarise() error {
+	s := summary{Device: r.dev.Name(), Cell: r.cell.name, Loss: r.call.loss, Steps: r.steps,
+		Rows: r.binding.Rows, Cols: r.binding.Cols, L: number(r.lossSum), Out: r.call.out}
+	s.Seconds.Total, s.Seconds.Compute = time.Since(r.start).Seconds(), r.compute.Seconds()
+	for _, o := range r.operands {
+		if o.given() {
+			s.Bytes += 4 * int64(o.shape.Len())
+		}
+	}
+	for _, res := range r.results() {
+		s.Bytes += 4 * int64(res.shape.Len())
+	}
+	s.Bytes *= int64(s.Steps)
+	if r.call.asJSON {
+		return json.NewEncoder(r.stdout).Encode(s)
+	}
+	if r.quiet {
+		return nil
+	}
+	steps := "1 step"
+	if r.steps != 1 {
+		steps = fmt.Sprintf("%d steps", r.steps)
+	}
+	speed := ""
+	if s.Seconds.Compute > 0 {
+		speed = fmt.Sprintf(" (%.3g GB/s)", float64(s.Bytes)/s.Seconds.Compute/1e9)
+	}
+	_, err := fmt.Fprintf(r.stdout, "%s: %s of %d x %d on %s in %s%s, L = %v, written to %s\n", r.cell.name, steps, s.Rows, s.Cols, s.Device,
+		r.compute.Round(time.Microsecond), speed, float64(s.L), s.Out)
+	return err
+}
+
+// progress is a bar on stderr with rate and time left, if that is a terminal
+// and nobody asked for quiet.
+func (a *app) progress(what string, total int64, bytes bool) *progressbar.ProgressBar {
+	out := io.Discard
+	if file, ok := a.stderr.(*os.File); ok && !a.quiet && term.IsTerminal(int(file.Fd())) {
+		out = file
+	}
+	return progressbar.NewOptions64(max(total, 1),
+		progressbar.OptionSetWriter(out),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(bytes),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionShowElapsedTimeOnFinish(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetVisibility(out != io.Discard),
+	)
+}

@@ -4,7 +4,7 @@ import "slices"
 
 // catalogue lists the kernels of this package, in the order in which the tools
 // show them.
-var catalogue = []*Kernel{Laplacian, LaplacianL1}
+var catalogue = []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, LaplacianScaledL1}
 
 // Catalogue lists the kernels that come with errorcell.
 func Catalogue() []*Kernel { return slices.Clone(catalogue) }

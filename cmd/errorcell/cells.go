@@ -30,7 +30,7 @@ type alias struct {
 var cells = []cell{{
 	name:    "laplacian",
 	losses:  []string{"mismatch", "l1"},
-	kernels: map[string]*kernels.Kernel{"mismatch": kernels.Laplacian, "l1": kernels.LaplacianL1},
+	kernels: map[string]*kernels.Kernel{"mismatch": kernels.LaplacianScaled, "l1": kernels.LaplacianScaledL1},
 	aliases: map[string]alias{"shift": {operand: "mu", results: map[string]string{"dmu": "dshift"}}},
 	needs:   map[string]string{"dScale": "scale"},
 }}

@@ -92,5 +92,5 @@ func (a *app) printVerdict(v verdict) {
 	if !v.OK {
 		result = "DIFFERS: " + v.Reason
 	}
-	fmt.Fprintf(a.stdout, "%-14s %s  %s on %s\n", v.Kernel, v.DType, result, v.Device)
+	fmt.Fprintf(a.stdout, "%-19s  %s  %s on %s\n", v.Kernel, v.DType, result, v.Device)
 }

@@ -14,11 +14,11 @@ import (
 // grids are the sizes that are tried: around the edges of the blocks and groups
 // of the fixed tree, and one that is worth several threads.
 var grids = [][2]int{{0, 5}, {1, 1}, {3, 7}, {1, kernels.BlockSize + 1}, {kernels.GroupRows + 1, kernels.Lanes + 1},
-	{300, 1}, {5, 3*kernels.BlockSize - 1}, {96, 1000}}
+	{300, 1}, {5, 3*kernels.BlockSize - 1}, {36, 1000}}
 
 // mixes is how many mixed sets of operand kinds are tried for each grid, beside
 // those in which one operand differs from the others.
-const mixes = 24
+const mixes = 12
 
 // Kernel runs a kernel on a device in element type T, over grids and operand
 // kinds. It gives the number of cases that agreed; the error is the first

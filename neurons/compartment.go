@@ -1,0 +1,408 @@
+package neurons
+
+import (
+	"math"
+	"slices"
+
+	"gorgonia.org/tensor"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// Compartment is one named array of a component's state, in the memory of the
+// component's device. Setting it copies numbers there, reading it copies them
+// back after the steps that compute them are complete.
+//
+// It takes float32 and float64 numbers, whatever the component computes in;
+// each number is rounded once. It may hold no value: see [Compartment.IsSet].
+type Compartment struct {
+	of     *component
+	name   string
+	absent string // why it may hold no value
+
+	set   bool
+	shape kernels.Shape  // never nil; of the value, if set
+	buf   backend.Buffer // nil before the first value; kept for the next while not set
+	one   [1]float64     // room for SetScalar
+}
+
+func newCompartment(of *component, name, absent string) *Compartment {
+	return &Compartment{of: of, name: name, absent: absent, shape: kernels.Shape{}}
+}
+
+// Name is the compartment's name in ngc-learn, such as "mu".
+func (c *Compartment) Name() string { return c.name }
+
+// String is the name of the component and of the compartment, such as "e0.mu".
+func (c *Compartment) String() string {
+	if c == nil || c.of == nil {
+		return "<no compartment>"
+	}
+	return c.of.name + "." + c.name
+}
+
+// IsSet reports whether the compartment holds a value. That of a modulator is
+// consumed by a step, that of a loss is absent until the first; both are None or
+// missing in ngc-learn.
+func (c *Compartment) IsSet() bool { return c != nil && c.set }
+
+// Shape is the shape of the value, empty for a single number's, and nil if
+// there is none.
+func (c *Compartment) Shape() []int {
+	if !c.IsSet() {
+		return nil
+	}
+	return slices.Clone(c.shape)
+}
+
+// fail adds the names of component and compartment to an error.
+func (c *Compartment) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Component: c.of.name, Compartment: c.name, Err: err}
+}
+
+func (c *Compartment) checkOpen() error {
+	if c == nil || c.of == nil {
+		return &Error{Err: because(ErrArgument, "the compartment belongs to no component")}
+	}
+	if c.of.dev == nil {
+		return c.fail(ErrClosed)
+	}
+	return nil
+}
+
+func (c *Compartment) checkSet() error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if !c.set {
+		return c.fail(because(ErrAbsent, "it holds no value: %s", c.absent))
+	}
+	return nil
+}
+
+// room is a buffer for n numbers: the one there is where the size fits, else a
+// new one, which the caller hands to adopt or closes.
+func (c *Compartment) room(n int) (backend.Buffer, error) {
+	if c.buf != nil && c.buf.Len() == n {
+		return c.buf, nil
+	}
+	buf, err := c.of.dev.NewBuffer(c.of.dtype, n)
+	return buf, c.fail(err)
+}
+
+// adopt makes a buffer that room gave the compartment's value.
+func (c *Compartment) adopt(buf backend.Buffer, shape kernels.Shape) error {
+	c.shape = append(c.shape[:0], shape...)
+	c.set = true
+	if buf == c.buf {
+		return nil
+	}
+	old := c.buf
+	c.buf = buf
+	if old == nil {
+		return nil
+	}
+	return c.fail(old.Close())
+}
+
+// discard closes a buffer that room gave and nobody adopted.
+func (c *Compartment) discard(buf backend.Buffer) {
+	if buf != nil && buf != c.buf {
+		buf.Close() // the error that led here is the one to report
+	}
+}
+
+// release gives the memory back, for good. It may be called on a nil
+// Compartment.
+func (c *Compartment) release() error {
+	if c == nil {
+		return nil
+	}
+	c.set = false
+	if c.buf == nil {
+		return nil
+	}
+	buf := c.buf
+	c.buf = nil
+	return c.fail(buf.Close())
+}
+
+// swap exchanges the values of two compartments of one component.
+func (c *Compartment) swap(d *Compartment) {
+	c.set, d.set = d.set, c.set
+	c.shape, d.shape = d.shape, c.shape
+	c.buf, d.buf = d.buf, c.buf
+}
+
+// isShape compares without allocating; a nil shape is an absent value's.
+func (c *Compartment) isShape(s kernels.Shape) bool {
+	if !c.set || s == nil {
+		return !c.set && s == nil
+	}
+	return slices.Equal(c.shape, s)
+}
+
+// Clear leaves the compartment without a value, like ngc-learn's None. Its
+// memory waits for the next one.
+func (c *Compartment) Clear() error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	c.set = false
+	return nil
+}
+
+// Set takes any value that a compartment can have: *tensor.Dense, []float32,
+// []float64 (without a shape, see [Compartment.SetFloat32s]), float32, float64,
+// or nil, which clears it.
+func (c *Compartment) Set(value any) error {
+	switch v := value.(type) {
+	case nil:
+		return c.Clear()
+	case *tensor.Dense:
+		return c.SetTensor(v)
+	case []float32:
+		return c.SetFloat32s(v)
+	case []float64:
+		return c.SetFloat64s(v)
+	case float32:
+		return c.SetScalar(float64(v))
+	case float64:
+		return c.SetScalar(v)
+	}
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	return c.fail(because(ErrType, "a %T was given; *tensor.Dense, []float32, []float64, float32, float64 and nil are taken", value))
+}
+
+// SetFloat32s copies the numbers, in C order (the last axis runs fastest). With
+// no shape they are a batch of patterns, (B, N). An empty shape that is not nil
+// is that of a single number.
+//
+//go:noinline
+func (c *Compartment) SetFloat32s(data []float32, shape ...int) error {
+	// Inlined into another package, the call would move the shape to the heap:
+	// the compiler does not know there what a generic function does with it.
+	return setSlice(c, data, shape)
+}
+
+// SetFloat64s is [Compartment.SetFloat32s] for float64 numbers.
+//
+//go:noinline
+func (c *Compartment) SetFloat64s(data []float64, shape ...int) error {
+	return setSlice(c, data, shape)
+}
+
+// SetScalar sets a single number, of shape ().
+func (c *Compartment) SetScalar(x float64) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	c.one[0] = x
+	return assign(c, c.one[:], kernels.Shape{})
+}
+
+// SetTensor copies a tensor of float32 or float64 numbers, with its shape; it
+// may be transposed, a slice of another or in Fortran order. A nil tensor
+// clears the compartment. Masked elements and memory that only another device
+// can reach are errors.
+func (c *Compartment) SetTensor(t *tensor.Dense) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if t == nil {
+		return c.Clear()
+	}
+	if err := checkTensor(t); err != nil {
+		return c.fail(err)
+	}
+	if t.Dtype() == tensor.Float32 {
+		return setTensor(c, t, t.Float32s())
+	}
+	return setTensor(c, t, t.Float64s())
+}
+
+func setTensor[T kernels.Float](c *Compartment, t *tensor.Dense, memory []T) error {
+	data, err := flatten(t, memory)
+	if err != nil {
+		return c.fail(err)
+	}
+	return assign(c, data, kernels.Shape(t.Shape()))
+}
+
+func setSlice[T kernels.Float](c *Compartment, data []T, shape []int) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if shape != nil {
+		return assign(c, data, shape)
+	}
+	if len(data)%c.of.units != 0 {
+		return c.fail(because(ErrShape, "%d numbers do not fill patterns of %d units; give their shape if they are something else",
+			len(data), c.of.units))
+	}
+	batch := [2]int{len(data) / c.of.units, c.of.units}
+	return assign(c, data, batch[:])
+}
+
+// assign replaces the value. The shape is copied, and does not escape.
+func assign[T kernels.Float](c *Compartment, data []T, shape kernels.Shape) error {
+	n, err := shapeLen(shape)
+	if err != nil {
+		return c.fail(err)
+	}
+	if n != len(data) {
+		return c.fail(because(ErrShape, "%d numbers are given, shape %s has %d", len(data), shape.String(), n))
+	}
+	buf, err := c.room(n)
+	if err != nil {
+		return err
+	}
+	if err := write(buf, data); err != nil {
+		c.discard(buf)
+		return c.fail(err)
+	}
+	return c.adopt(buf, shape)
+}
+
+// setZeros makes the value zeros of this shape.
+func (c *Compartment) setZeros(shape kernels.Shape) error {
+	buf, err := c.room(shape.Len())
+	if err != nil {
+		return err
+	}
+	if buf == c.buf { // a new one has zeros already
+		if err := clearBuffer(buf); err != nil {
+			return c.fail(err)
+		}
+	}
+	return c.adopt(buf, shape)
+}
+
+// Tensor is a copy of the value: a tensor with its own memory, with elements
+// of the component's DType and the value's shape. Package tensor panics on many
+// uses of an array without elements, so here that is an [ErrShape]; Float32s
+// and Float64s read it.
+func (c *Compartment) Tensor() (*tensor.Dense, error) {
+	if err := c.checkSet(); err != nil {
+		return nil, err
+	}
+	if c.shape.Len() == 0 {
+		return nil, c.fail(because(ErrShape, "package tensor cannot hold an array without elements, of shape %v; read a slice instead", c.shape))
+	}
+	if c.of.dtype == kernels.F32 {
+		return readTensor[float32](c)
+	}
+	return readTensor[float64](c)
+}
+
+func readTensor[T kernels.Float](c *Compartment) (*tensor.Dense, error) {
+	data, err := readAll[T](c)
+	if err != nil {
+		return nil, err
+	}
+	return tensor.New(tensor.WithShape(c.shape...), tensor.WithBacking(data)), nil
+}
+
+// Float32s is a copy of the value's numbers, in C order.
+func (c *Compartment) Float32s() ([]float32, error) { return readAll[float32](c) }
+
+// Float64s is a copy of the value's numbers, in C order.
+func (c *Compartment) Float64s() ([]float64, error) { return readAll[float64](c) }
+
+// ReadFloat32s copies the value's numbers to dst, in C order; there must be
+// just as many.
+func (c *Compartment) ReadFloat32s(dst []float32) error { return readInto(c, dst) }
+
+// ReadFloat64s copies the value's numbers to dst, in C order; there must be
+// just as many.
+func (c *Compartment) ReadFloat64s(dst []float64) error { return readInto(c, dst) }
+
+// Scalar is the value of a compartment that holds a single number, whatever its
+// shape: () or (1, 1).
+func (c *Compartment) Scalar() (float64, error) {
+	if err := c.checkSet(); err != nil {
+		return 0, err
+	}
+	if n := c.shape.Len(); n != 1 {
+		return 0, c.fail(because(ErrShape, "it holds %d numbers of shape %v, not one", n, c.shape))
+	}
+	err := readInto(c, c.one[:])
+	return c.one[0], err
+}
+
+func readAll[T kernels.Float](c *Compartment) ([]T, error) {
+	if err := c.checkSet(); err != nil {
+		return nil, err
+	}
+	data := make([]T, c.shape.Len())
+	if err := read(c.buf, data); err != nil {
+		return nil, c.fail(err)
+	}
+	return data, nil
+}
+
+func readInto[T kernels.Float](c *Compartment, dst []T) error {
+	if err := c.checkSet(); err != nil {
+		return err
+	}
+	if n := c.shape.Len(); n != len(dst) {
+		return c.fail(because(ErrShape, "it holds %d numbers of shape %v, there is room for %d", n, c.shape, len(dst)))
+	}
+	return c.fail(read(c.buf, dst))
+}
+
+// Resize gives the compartment a value of this shape that is still to be
+// written, through [Compartment.View]: until then it has the old numbers where
+// their count is the same, else zeros.
+func (c *Compartment) Resize(shape ...int) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	n, err := shapeLen(shape)
+	if err != nil {
+		return c.fail(err)
+	}
+	buf, err := c.room(n)
+	if err != nil {
+		return err
+	}
+	return c.adopt(buf, shape)
+}
+
+// View is the value itself, in C order, where the component computes in float32
+// and the host can reach the device's memory; elsewhere, and for a compartment
+// without a value, it is false. It waits for the steps given to the device so
+// far. The slice is for reading and writing until the next use of the
+// compartment or step of its component; ask for it anew then.
+func (c *Compartment) View() ([]float32, bool) { return view[float32](c) }
+
+func view[T kernels.Float](c *Compartment) ([]T, bool) {
+	if c.checkSet() != nil || c.of.dev.Sync() != nil {
+		return nil, false
+	}
+	return backend.View[T](c.buf)
+}
+
+// maxElements keeps every size in bytes within an int.
+const maxElements = math.MaxInt / 8
+
+// shapeLen is the number of elements of a shape that a caller gave.
+func shapeLen(shape kernels.Shape) (int, error) {
+	n := 1
+	for _, d := range shape {
+		if d < 0 {
+			return 0, because(ErrShape, "shape %s has a negative length", shape.String())
+		}
+		if d > 0 && n > maxElements/d {
+			return 0, because(ErrShape, "shape %s is larger than memory can be", shape.String())
+		}
+		n *= d
+	}
+	return n, nil
+}

@@ -1,0 +1,153 @@
+package neurons
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// component is what every cell is: a name, compartments on a device, and the
+// wires that arrive at them.
+type component struct {
+	name         string
+	units        int
+	dtype        kernels.DType
+	dev          backend.Device // nil once closed
+	ownsDevice   bool
+	compartments []*Compartment
+	wires        []*wire // in the order in which they were connected
+}
+
+// start checks what every constructor is given and finds the device.
+func (c *component) start(name string, units int, cfg config) error {
+	if name == "" {
+		return c.fail(because(ErrArgument, "a component needs a name: wires and errors refer to it"))
+	}
+	c.name, c.units, c.dtype = name, units, cfg.dtype
+	if units < 1 {
+		return c.fail(because(ErrArgument, "n_units is %d, at least 1 is wanted", units))
+	}
+	c.dev = cfg.device
+	if c.dev == nil {
+		dev, err := backend.Open(cfg.spec)
+		if err != nil {
+			return c.fail(err)
+		}
+		c.dev, c.ownsDevice = dev, true
+	}
+	return nil
+}
+
+// add makes a compartment. absent says why it may hold no value.
+func (c *component) add(name, absent string) *Compartment {
+	comp := newCompartment(c, name, absent)
+	c.compartments = append(c.compartments, comp)
+	return comp
+}
+
+// fail adds the component's name to an error that does not have one yet.
+func (c *component) fail(err error) error {
+	if named := (*Error)(nil); err == nil || errors.As(err, &named) {
+		return err
+	}
+	return &Error{Component: c.name, Err: err}
+}
+
+func (c *component) checkOpen() error {
+	if c.dev == nil {
+		return &Error{Component: c.name, Err: ErrClosed}
+	}
+	return nil
+}
+
+// Name is the name of the component, unique in its circuit.
+func (c *component) Name() string { return c.name }
+
+// Units is the number N of units, ngc-learn's n_units.
+func (c *component) Units() int { return c.units }
+
+// DType is the element type that the component computes in.
+func (c *component) DType() kernels.DType { return c.dtype }
+
+// Device is where the component computes; nil after Close.
+func (c *component) Device() backend.Device { return c.dev }
+
+// Compartments lists the compartments in ngc-learn's order.
+func (c *component) Compartments() []*Compartment { return slices.Clone(c.compartments) }
+
+// Compartment finds a compartment by its name in ngc-learn, such as "dmu".
+func (c *component) Compartment(name string) (*Compartment, error) {
+	names := make([]string, len(c.compartments))
+	for i, comp := range c.compartments {
+		if comp.name == name {
+			return comp, nil
+		}
+		names[i] = comp.name
+	}
+	return nil, c.fail(because(ErrCompartment, "there is no compartment %q; there are: %s", name, strings.Join(names, ", ")))
+}
+
+// Clamp sets the compartment of this name; see [Compartment.Set].
+func (c *component) Clamp(name string, value any) error {
+	comp, err := c.Compartment(name)
+	if err != nil {
+		return err
+	}
+	return comp.Set(value)
+}
+
+// Gather lets every wire that arrives here deliver, in the order in which they
+// were connected. It stops at the first that fails; those before it have
+// delivered.
+func (c *component) Gather() error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	for _, w := range c.wires {
+		if err := w.deliver(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkIncoming is ngc-learn's check_incoming_connections, for a minimum of one.
+func (c *component) checkIncoming(comps ...*Compartment) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	for _, comp := range comps {
+		if !slices.ContainsFunc(c.wires, func(w *wire) bool { return w.dst == comp }) {
+			return comp.fail(because(ErrUnconnected, "no wire arrives, at least 1 is wanted (a value that was set is no wire)"))
+		}
+	}
+	return nil
+}
+
+// Save does nothing: the cell has no parameters. It is there, as in ngc-learn,
+// so that a whole circuit can be saved component by component.
+func (c *component) Save(dir string) error { return c.checkOpen() }
+
+// Close releases the memory of the compartments, and the device if it was
+// opened for this component alone. Closing again does nothing; any other use
+// afterwards is an [ErrClosed].
+func (c *component) Close() error {
+	if c.dev == nil {
+		return nil
+	}
+	var errs []error
+	for _, comp := range c.compartments {
+		errs = append(errs, comp.release())
+	}
+	for _, w := range c.wires {
+		errs = append(errs, w.arrived.release(), w.result.release())
+	}
+	if c.ownsDevice {
+		errs = append(errs, c.dev.Close())
+	}
+	c.dev = nil
+	return c.fail(errors.Join(errs...))
+}

@@ -1,0 +1,55 @@
+// Package neurons has the cells of predictive coding, as a user of ngc-learn
+// knows them: named parts of a circuit whose state lies in compartments, and
+// which a call of AdvanceState moves one step forward in time.
+//
+//   - A [Compartment] is one named array of a cell's state. It takes and gives
+//     tensors of gorgonia.org/tensor, Go slices and numbers.
+//   - A cell, such as [LaplacianErrorCell], has compartments that it reads and
+//     compartments that it computes.
+//   - A wire ([Connect]) carries the value of one compartment to another when
+//     the receiving cell gathers.
+//
+// A step of an error cell, from numbers to numbers:
+//
+//	cell, err := neurons.NewLaplacianErrorCell("e0", 784)
+//	if err != nil { ... }
+//	defer cell.Close()
+//	err = cell.Target().SetFloat32s(targets)  // B*784 numbers: shape (B, 784)
+//	err = cell.Mean().SetTensor(predictions)  // a *tensor.Dense
+//	err = cell.AdvanceState(t, dt)
+//	dmu, err := cell.DerivMean().Float32s()   // B*784 numbers
+//	loss, err := cell.Loss().Scalar()
+//
+// # Shapes
+//
+// A pattern is one row of N numbers, one for each unit of the cell; a batch is
+// B patterns, the array of shape (B, N) whose rows follow one another. Where no
+// shape is given, a slice is such a batch. A value that is assigned to a
+// compartment replaces the old one whole, so the shape may change from step to
+// step, and a row (1, N), a column (B, 1) or a single number stands for the
+// batch that NumPy's broadcasting makes of it.
+//
+// # Devices
+//
+// A cell computes where its constructor says: [OnDevice]("cpu:generic"),
+// "cuda:0", or by default what backend.Open("") picks. Its compartments live in
+// that device's memory: to set one is to copy the numbers there, to read one is
+// to copy them back, and nothing else is copied. This package knows no backend;
+// the program imports those that it wants:
+//
+//	import _ "errorcell/backend/cpu"
+//
+// Every device gives the same bits; see docs/numerics.md. How each line of
+// ngc-learn's cell is met here, and what differs on purpose, is in
+// docs/parity.md.
+//
+// # Use
+//
+// A cell, with its compartments and the wires that arrive at it, is used by one
+// goroutine at a time; cells that share a device may run side by side. A step
+// whose shapes are those of the step before allocates nothing, nor does setting
+// a compartment to a slice of the size it had.
+//
+// What is wrong is an [*Error], which names the component and the compartment;
+// errors.Is finds the kinds listed with [ErrAbsent].
+package neurons

@@ -1,0 +1,212 @@
+package neurons
+
+import (
+	"errors"
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"errorcell/kernels"
+)
+
+// Loss is the meaning of a Laplacian cell's compartment L.
+type Loss uint8
+
+const (
+	// Mismatch is what ngc-learn computes: minus the number of units of the
+	// batch whose target and prediction differ.
+	Mismatch Loss = iota
+	// L1 is what ngc-learn documents: -||target - mu||_1, the log likelihood of
+	// the Laplace distribution with unit scale, up to a constant.
+	L1
+)
+
+var losses = [...]struct {
+	name   string
+	kernel *kernels.Kernel
+}{
+	Mismatch: {"mismatch", kernels.Laplacian},
+	L1:       {"l1", kernels.LaplacianL1},
+}
+
+// String is "mismatch" or "l1".
+func (l Loss) String() string {
+	if int(l) < len(losses) {
+		return losses[l].name
+	}
+	return fmt.Sprintf("Loss(%d)", uint8(l))
+}
+
+// LaplacianErrorCell is a population of N error units under the Laplace
+// likelihood with unit scale, at the fixed point of its dynamics: ngc-learn's
+// cell of that name, in its form of April 2024 (ngc-learn 1.0 beta,
+// ngclearn/components/neurons/graded/laplacianErrorCell.py). For a target, a
+// prediction mu and an optional modulator, all (B, N) or broadcast to it, a
+// step computes
+//
+//	e       = sign(target - mu)
+//	dmu     =  e * modulator
+//	dtarget = -e * modulator
+//	L       = -sum|e|, or -sum|target - mu| with WithLoss(L1)
+//
+// L is one number for the whole batch and is never modulated. A zero keeps its
+// sign, NaN gives NaN.
+type LaplacianErrorCell struct {
+	component
+	dmu, dtarget, target, mu, modulator, loss *Compartment
+
+	step *step
+}
+
+// batchSize is the number of patterns in the zeros that Reset leaves.
+const batchSize = 1
+
+// NewLaplacianErrorCell makes a cell of this many units, in the state that
+// [LaplacianErrorCell.Reset] leaves, without a value for L. Close it after use.
+func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianErrorCell, error) {
+	cfg, err := configure(opts)
+	if err != nil {
+		return nil, &Error{Component: name, Err: err}
+	}
+	c := &LaplacianErrorCell{}
+	if err := c.start(name, units, cfg); err != nil {
+		return nil, err
+	}
+	const unset = "set it, or connect a wire and Gather"
+	c.dmu = c.add(c.DerivMeanName(), unset)
+	c.dtarget = c.add(c.DerivTargetName(), unset)
+	c.target = c.add(c.TargetName(), unset)
+	c.mu = c.add(c.MeanName(), unset)
+	c.modulator = c.add(c.ModulatorName(), "it is optional, and each step consumes it")
+	c.loss = c.add(c.LossName(), "the first AdvanceState computes it")
+	c.step = newStep(losses[cfg.loss].kernel,
+		[]*Compartment{c.target, c.mu, c.modulator},
+		[]*Compartment{c.dmu, c.dtarget, c.loss})
+	if err := c.Reset(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// InputCompartmentName is 'j', an electrical current. It is a name only: the
+// cell has no such compartment.
+func (*LaplacianErrorCell) InputCompartmentName() string { return "j" }
+
+// OutputCompartmentName is 'e', a rate-coded output. It is a name only: the
+// cell has no such compartment.
+func (*LaplacianErrorCell) OutputCompartmentName() string { return "e" }
+
+// LossName is the name of the compartment [LaplacianErrorCell.Loss].
+func (*LaplacianErrorCell) LossName() string { return "L" }
+
+// MeanName is the name of the compartment [LaplacianErrorCell.Mean].
+func (*LaplacianErrorCell) MeanName() string { return "mu" }
+
+// DerivMeanName is the name of the compartment [LaplacianErrorCell.DerivMean].
+func (*LaplacianErrorCell) DerivMeanName() string { return "dmu" }
+
+// TargetName is the name of the compartment [LaplacianErrorCell.Target].
+func (*LaplacianErrorCell) TargetName() string { return "target" }
+
+// DerivTargetName is the name of the compartment
+// [LaplacianErrorCell.DerivTarget].
+func (*LaplacianErrorCell) DerivTargetName() string { return "dtarget" }
+
+// ModulatorName is the name of the compartment [LaplacianErrorCell.Modulator].
+func (*LaplacianErrorCell) ModulatorName() string { return "modulator" }
+
+// Loss is L, the loss of the last step: one number.
+func (c *LaplacianErrorCell) Loss() *Compartment { return c.loss }
+
+// Mean is mu, the prediction.
+func (c *LaplacianErrorCell) Mean() *Compartment { return c.mu }
+
+// DerivMean is dmu, the derivative of the loss by the prediction.
+func (c *LaplacianErrorCell) DerivMean() *Compartment { return c.dmu }
+
+// Target is the pattern to be predicted.
+func (c *LaplacianErrorCell) Target() *Compartment { return c.target }
+
+// DerivTarget is dtarget, the derivative of the loss by the target.
+func (c *LaplacianErrorCell) DerivTarget() *Compartment { return c.dtarget }
+
+// Modulator scales the derivatives of the next step, which consumes it.
+func (c *LaplacianErrorCell) Modulator() *Compartment { return c.modulator }
+
+// AdvanceState moves the cell one step forward: it computes dmu, dtarget and L
+// from target, mu and the modulator, and consumes the modulator. The time t and
+// the integration step dt are unused: the cell is the fixed
+// point of its dynamics. When it fails, every compartment is as it was.
+func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if err := c.step.run(); err != nil {
+		return c.fail(err)
+	}
+	c.modulator.set = false
+	return nil
+}
+
+// Reset makes mu, dmu, target and dtarget zeros of shape (1, N) and leaves the
+// modulator without a value. L keeps its value, as in ngc-learn.
+func (c *LaplacianErrorCell) Reset() error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	for _, comp := range []*Compartment{c.dmu, c.dtarget, c.target, c.mu} {
+		if err := comp.setZeros(kernels.Shape{batchSize, c.units}); err != nil {
+			return err
+		}
+	}
+	return c.modulator.Clear()
+}
+
+// VerifyConnections finds out whether at least one wire arrives at mu and one
+// at target; a value that was set is no wire. What is missing is an
+// [ErrUnconnected].
+func (c *LaplacianErrorCell) VerifyConnections() error { return c.checkIncoming(c.mu, c.target) }
+
+// RunCell is [RunLaplacianCell]; dt and eType are unused, as in ngc-learn.
+func RunCell(dt float64, targ, mu any, eType string, opts ...Option) (dmu, dtarg *tensor.Dense, loss float64, err error) {
+	return RunLaplacianCell(dt, targ, mu, opts...)
+}
+
+// RunLaplacianCell computes one step of a [LaplacianErrorCell] without keeping
+// one: the derivatives by the prediction and by the target, and the loss. targ
+// and mu are what [Compartment.Set] takes, but a slice has shape (len,); dt is
+// unused. Each call opens a device and closes it again, unless the options have
+// an open one ([On]).
+func RunLaplacianCell(dt float64, targ, mu any, opts ...Option) (dmu, dtarg *tensor.Dense, loss float64, err error) {
+	cell, err := NewLaplacianErrorCell("run_laplacian_cell", 1, opts...)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer cell.Close()
+	if err := errors.Join(setArray(cell.target, targ), setArray(cell.mu, mu)); err != nil {
+		return nil, nil, 0, err
+	}
+	if err := cell.AdvanceState(0, dt); err != nil {
+		return nil, nil, 0, err
+	}
+	if dmu, err = cell.dmu.Tensor(); err != nil {
+		return nil, nil, 0, err
+	}
+	if dtarg, err = cell.dtarget.Tensor(); err != nil {
+		return nil, nil, 0, err
+	}
+	loss, err = cell.loss.Scalar()
+	return dmu, dtarg, loss, err
+}
+
+// setArray is Set where no cell gives a slice the shape of a batch.
+func setArray(c *Compartment, value any) error {
+	switch v := value.(type) {
+	case []float32:
+		return c.SetFloat32s(v, len(v))
+	case []float64:
+		return c.SetFloat64s(v, len(v))
+	}
+	return c.Set(value)
+}

@@ -1,0 +1,234 @@
+// Writing arrays: as NumPy does, readable by this package and by NumPy.
+
+package numpy
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestHeaderIsNumPys(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join("testdata", "headers.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	for _, shape := range [][]int{{}, {7}, {64, 1000}, {2, 3, 4}, {1, 2, 3, 4}, {0, 1e9, 2, 1}} {
+		if err := WriteHeader(&got, shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got %q, NumPy writes %q", got.Bytes(), want)
+	}
+}
+
+func TestWrittenFileIsNumPys(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join("testdata", "f4.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	err = errors.Join(WriteHeader(&got, []int{2, 3, 4}), WriteData(&got, counting(12)), WriteData(&got, counting(24)[12:]))
+	if err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got %q, NumPy writes %q, error %v", got.Bytes(), want, err)
+	}
+}
+
+func TestHeaderIsAligned(t *testing.T) {
+	for n := range 4 * alignment {
+		out, err := encodePreamble(strings.Repeat("x", n))
+		if err != nil || len(out)%alignment != 0 || out[len(out)-1] != '\n' {
+			t.Errorf("text of %d bytes: %d bytes, error %v", n, len(out), err)
+		}
+	}
+	if _, err := encodePreamble(strings.Repeat("x", 1<<16)); err == nil {
+		t.Error("a text beyond 64 KiB is written")
+	}
+	if _, err := encodePreamble(strings.Repeat("x", maxHeader+8)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWriteErrors(t *testing.T) {
+	var out bytes.Buffer
+	checkError(t, WriteHeader(&out, []int{2, -1}), "shape (2, -1) has a negative length")
+	checkError(t, WriteHeader(&out, []int{1, 1, 1, 1, 1}), "an array of 5 axes cannot be used")
+	checkError(t, WriteHeader(&out, []int{math.MaxInt, 2}), "has more elements")
+	a := NewArchiveWriter(&out)
+	checkError(t, a.Write("mu", []int{-1, -1}, counting(1)), "negative length")
+	checkError(t, a.Write("mu", []int{2, 3}, counting(5)), `array "mu" of shape (2, 3) has 6 elements, not 5`)
+	if err := a.Write("mu", []int{}, counting(1)); err != nil {
+		t.Error(err)
+	}
+	checkError(t, a.Write("mu", []int{}, counting(1)), `array "mu" is written twice`)
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+
+	full := failingWriter{}
+	for name, err := range map[string]error{
+		"WriteHeader": WriteHeader(full, nil),
+		"WriteData":   WriteData(full, counting(3)),
+		"Write":       NewArchiveWriter(full).Write("mu", []int{1 << 20}, counting(1<<20)),
+		"Close":       NewArchiveWriter(full).Close(),
+	} {
+		if !errors.Is(err, errBroken) {
+			t.Errorf("%s: %v is not the writer's error", name, err)
+		}
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errBroken }
+
+// drawArray draws an array of any bit patterns.
+func drawArray(t *rapid.T, label string) (shape []int, data []float32) {
+	shape = rapid.SliceOfN(rapid.IntRange(0, 6), 0, maxRank).Draw(t, label+" shape")
+	words := rapid.SliceOfN(rapid.Uint32(), Header{Shape: shape}.Len(), Header{Shape: shape}.Len()).Draw(t, label)
+	for _, w := range words {
+		data = append(data, math.Float32frombits(w))
+	}
+	return shape, data
+}
+
+// exactBits compares bit by bit, NaNs too.
+func exactBits(a, b []float32) bool {
+	return bytes.Equal(bytesOf(a), bytesOf(b))
+}
+
+func TestArchiveRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.String(), 0, 4, rapid.ID).Draw(t, "names")
+		var out bytes.Buffer
+		w := NewArchiveWriter(&out)
+		shapes, datas := map[string][]int{}, map[string][]float32{}
+		for _, name := range names {
+			shapes[name], datas[name] = drawArray(t, name)
+			if err := w.Write(name, shapes[name], datas[name]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		a, err := newArchive("x.npz", bytes.NewReader(out.Bytes()), int64(out.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(a.Names(), names) {
+			t.Fatalf("wrote %q, read %q", names, a.Names())
+		}
+		for _, name := range names {
+			x, err := a.Read(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(x.Shape, shapes[name]) || !exactBits(x.Data, datas[name]) || x.Converted() {
+				t.Fatalf("%q: wrote %v %v, read %v %v", name, shapes[name], datas[name], x.Shape, x.Data)
+			}
+		}
+	})
+}
+
+func TestFileRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shape, data := drawArray(t, "array")
+		var out bytes.Buffer
+		if err := errors.Join(WriteHeader(&out, shape), WriteData(&out, data)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := newStream("x.npy", &out, int64(out.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := s.array.all(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(x.Shape, shape) || !exactBits(x.Data, data) {
+			t.Fatalf("wrote %v %v, read %v %v", shape, data, x.Shape, x.Data)
+		}
+	})
+}
+
+// Equal arrays make equal archives, stored and with their sizes stated.
+func TestArchiveIsReproducible(t *testing.T) {
+	write := func() []byte {
+		var out bytes.Buffer
+		w := NewArchiveWriter(&out)
+		if err := errors.Join(w.Write("mu", []int{2, 3}, counting(6)), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	first := write()
+	if !bytes.Equal(first, write()) {
+		t.Error("two archives of the same array differ")
+	}
+	z, err := zip.NewReader(bytes.NewReader(first), int64(len(first)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := z.File[0]
+	if m.Method != zip.Store || m.UncompressedSize64 != 128+24 || m.CompressedSize64 != 128+24 {
+		t.Errorf("the member has method %d, %d bytes packed, %d unpacked", m.Method, m.CompressedSize64, m.UncompressedSize64)
+	}
+}
+
+// TestNumPyReadsWhatIsWritten asks NumPy itself, where there is one.
+func TestNumPyReadsWhatIsWritten(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3 to read the files with")
+	}
+	if exec.Command(python, "-c", "import numpy").Run() != nil {
+		t.Skip("python3 has no numpy to read the files with")
+	}
+	folder := t.TempDir()
+	archive, single := filepath.Join(folder, "x.npz"), filepath.Join(folder, "x.npy")
+	var npz, npy bytes.Buffer
+	w := NewArchiveWriter(&npz)
+	err = errors.Join(
+		w.Write("target", []int{2, 3, 4}, counting(24)),
+		w.Write("L", []int{}, counting(1)),
+		w.Write("none", []int{0, 5}, nil),
+		w.Close(),
+		WriteHeader(&npy, []int{6, 4}),
+		WriteData(&npy, counting(24)),
+		os.WriteFile(archive, npz.Bytes(), 0o666),
+		os.WriteFile(single, npy.Bytes(), 0o666),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `
+import sys, zipfile
+import numpy as np
+want = np.arange(24, dtype="<f4")
+z = np.load(sys.argv[1])
+assert z.files == ["target", "L", "none"], z.files
+assert z["target"].dtype == "<f4" and z["target"].shape == (2, 3, 4)
+assert (z["target"].ravel() == want).all()
+assert z["L"].shape == () and z["L"] == 0
+assert z["none"].shape == (0, 5) and z["none"].dtype == "<f4"
+assert zipfile.ZipFile(sys.argv[1]).testzip() is None
+assert (np.load(sys.argv[2]) == want.reshape(6, 4)).all()
+m = np.load(sys.argv[2], mmap_mode="r")
+assert m.flags["ALIGNED"] and m.offset == 128 and (m == want.reshape(6, 4)).all()
+`
+	if out, err := exec.Command(python, "-c", script, archive, single).CombinedOutput(); err != nil {
+		t.Errorf("NumPy does not read what was written: %v\n%s", err, out)
+	}
+}

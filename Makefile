@@ -33,7 +33,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: needs-go ## run the demo, which writes to out/
-	go run ./examples/mnist
+	cd examples && go run ./mnist -out "$(CURDIR)/out"
 
 # -short in the second pass, because the race detector makes tests much slower.
 test: needs-go ## vet and test every module, then the library under the race detector

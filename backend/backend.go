@@ -58,10 +58,12 @@ type Buffer interface {
 	// Len is the number of elements.
 	Len() int
 	// Host is the buffer's memory itself where the host can reach it, so that
-	// nothing need be copied, and nil elsewhere. It is valid until Close. See
+	// nothing need be copied, and nil elsewhere and after Close. Before it is
+	// touched, [Device.Sync] waits for the programs that may still use it. See
 	// [View].
 	Host() []byte
-	// Close releases the memory; closing again does nothing.
+	// Close releases the memory, once the programs that were started with it
+	// are complete; closing again does nothing.
 	Close() error
 }
 

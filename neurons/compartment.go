@@ -94,19 +94,16 @@ func (c *Compartment) room(n int) (backend.Buffer, error) {
 	return buf, c.fail(err)
 }
 
-// adopt makes a buffer that room gave the compartment's value.
-func (c *Compartment) adopt(buf backend.Buffer, shape kernels.Shape) error {
+// adopt makes a buffer that room gave the compartment's value. The old one is
+// closed; should that fail, the value is good all the same, and a device that
+// is broken says so at its next use.
+func (c *Compartment) adopt(buf backend.Buffer, shape kernels.Shape) {
 	c.shape = append(c.shape[:0], shape...)
 	c.set = true
-	if buf == c.buf {
-		return nil
+	if old := c.buf; old != nil && old != buf {
+		old.Close()
 	}
-	old := c.buf
 	c.buf = buf
-	if old == nil {
-		return nil
-	}
-	return c.fail(old.Close())
 }
 
 // discard closes a buffer that room gave and nobody adopted.
@@ -267,7 +264,8 @@ func assign[T kernels.Float](c *Compartment, data []T, shape kernels.Shape) erro
 		c.discard(buf)
 		return c.fail(err)
 	}
-	return c.adopt(buf, shape)
+	c.adopt(buf, shape)
+	return nil
 }
 
 // setZeros makes the value zeros of this shape.
@@ -281,7 +279,8 @@ func (c *Compartment) setZeros(shape kernels.Shape) error {
 			return c.fail(err)
 		}
 	}
-	return c.adopt(buf, shape)
+	c.adopt(buf, shape)
+	return nil
 }
 
 // Tensor is a copy of the value: a tensor with its own memory, with elements
@@ -372,7 +371,8 @@ func (c *Compartment) Resize(shape ...int) error {
 	if err != nil {
 		return err
 	}
-	return c.adopt(buf, shape)
+	c.adopt(buf, shape)
+	return nil
 }
 
 // View is the value itself, in C order, where the component computes in float32

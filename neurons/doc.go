@@ -34,8 +34,8 @@
 // A cell computes where its constructor says: [OnDevice]("cpu:generic"),
 // "cuda:0", or by default what backend.Open("") picks. Its compartments live in
 // that device's memory: to set one is to copy the numbers there, to read one is
-// to copy them back, and nothing else is copied. This package knows no backend;
-// the program imports those that it wants:
+// to copy them back, and nothing else leaves the device. This package knows no
+// backend; the program imports those that it wants:
 //
 //	import _ "errorcell/backend/cpu"
 //
@@ -45,10 +45,11 @@
 //
 // # Use
 //
-// A cell, with its compartments and the wires that arrive at it, is used by one
-// goroutine at a time; cells that share a device may run side by side. A step
-// whose shapes are those of the step before allocates nothing, nor does setting
-// a compartment to a slice of the size it had.
+// A cell with its compartments is used by one goroutine at a time, and so are
+// cells that are wired together, since to gather is to read the others; other
+// cells that share a device may run side by side. A step whose shapes are those
+// of the step before allocates nothing, nor does setting a compartment to a
+// slice of the size it had.
 //
 // What is wrong is an [*Error], which names the component and the compartment;
 // errors.Is finds the kinds listed with [ErrAbsent].

@@ -1,10 +1,7 @@
 package neurons
 
 import (
-	"errors"
 	"fmt"
-
-	"gorgonia.org/tensor"
 
 	"errorcell/kernels"
 )
@@ -137,7 +134,11 @@ func (c *LaplacianErrorCell) Modulator() *Compartment { return c.modulator }
 // AdvanceState moves the cell one step forward: it computes dmu, dtarget and L
 // from target, mu and the modulator, and consumes the modulator. The time t and
 // the integration step dt are unused: the cell is the fixed
-// point of its dynamics. When it fails, every compartment is as it was.
+// point of its dynamics.
+//
+// When it fails, every compartment is as it was. A device that is still
+// computing when AdvanceState returns may report a failure later, when a result
+// is read.
 func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error {
 	if err := c.checkOpen(); err != nil {
 		return err
@@ -150,7 +151,8 @@ func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error {
 }
 
 // Reset makes mu, dmu, target and dtarget zeros of shape (1, N) and leaves the
-// modulator without a value. L keeps its value, as in ngc-learn.
+// modulator without a value. L keeps its value, as in ngc-learn. A reset that
+// fails, for want of memory, may have reached some compartments only.
 func (c *LaplacianErrorCell) Reset() error {
 	if err := c.checkOpen(); err != nil {
 		return err
@@ -167,46 +169,3 @@ func (c *LaplacianErrorCell) Reset() error {
 // at target; a value that was set is no wire. What is missing is an
 // [ErrUnconnected].
 func (c *LaplacianErrorCell) VerifyConnections() error { return c.checkIncoming(c.mu, c.target) }
-
-// RunCell is [RunLaplacianCell]; dt and eType are unused, as in ngc-learn.
-func RunCell(dt float64, targ, mu any, eType string, opts ...Option) (dmu, dtarg *tensor.Dense, loss float64, err error) {
-	return RunLaplacianCell(dt, targ, mu, opts...)
-}
-
-// RunLaplacianCell computes one step of a [LaplacianErrorCell] without keeping
-// one: the derivatives by the prediction and by the target, and the loss. targ
-// and mu are what [Compartment.Set] takes, but a slice has shape (len,); dt is
-// unused. Each call opens a device and closes it again, unless the options have
-// an open one ([On]).
-func RunLaplacianCell(dt float64, targ, mu any, opts ...Option) (dmu, dtarg *tensor.Dense, loss float64, err error) {
-	cell, err := NewLaplacianErrorCell("run_laplacian_cell", 1, opts...)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	defer cell.Close()
-	if err := errors.Join(setArray(cell.target, targ), setArray(cell.mu, mu)); err != nil {
-		return nil, nil, 0, err
-	}
-	if err := cell.AdvanceState(0, dt); err != nil {
-		return nil, nil, 0, err
-	}
-	if dmu, err = cell.dmu.Tensor(); err != nil {
-		return nil, nil, 0, err
-	}
-	if dtarg, err = cell.dtarget.Tensor(); err != nil {
-		return nil, nil, 0, err
-	}
-	loss, err = cell.loss.Scalar()
-	return dmu, dtarg, loss, err
-}
-
-// setArray is Set where no cell gives a slice the shape of a batch.
-func setArray(c *Compartment, value any) error {
-	switch v := value.(type) {
-	case []float32:
-		return c.SetFloat32s(v, len(v))
-	case []float64:
-		return c.SetFloat64s(v, len(v))
-	}
-	return c.Set(value)
-}

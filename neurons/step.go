@@ -48,13 +48,10 @@ func (s *step) run() error {
 		}
 		return err
 	}
-	var first error
 	for i, c := range s.outputs {
-		if err := c.adopt(s.out[i], s.binding.Outputs[i]); first == nil {
-			first = err
-		}
+		c.adopt(s.out[i], s.binding.Outputs[i])
 	}
-	return first
+	return nil
 }
 
 func (s *step) start() error {

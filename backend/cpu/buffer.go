@@ -44,28 +44,28 @@ func (b *buffer) DType() kernels.DType { return b.dtype }
 func (b *buffer) Len() int { return b.len }
 
 func (b *buffer) Host() []byte {
-	m := b.array.Load()
-	if m == nil {
+	host, err := b.host()
+	if err != nil {
 		return nil
 	}
-	p := unsafe.Pointer(unsafe.SliceData(m.f32))
-	if b.dtype == kernels.F64 {
-		p = unsafe.Pointer(unsafe.SliceData(m.f64))
-	}
-	return unsafe.Slice((*byte)(p), b.len*b.dtype.Size())
+	return host
 }
 
-// host is Host for a copy: an error where the device or the buffer is closed.
+// host is the memory; it is an error where the device or the buffer is closed.
 func (b *buffer) host() ([]byte, error) {
 	if err := b.dev.enter(); err != nil {
 		return nil, err
 	}
 	defer b.dev.leave()
-	host := b.Host()
-	if host == nil {
+	m := b.array.Load()
+	if m == nil {
 		return nil, &backend.Error{Device: b.dev.name, Err: fmt.Errorf("buffer: %w", backend.ErrClosed)}
 	}
-	return host, nil
+	p := unsafe.Pointer(unsafe.SliceData(m.f32))
+	if b.dtype == kernels.F64 {
+		p = unsafe.Pointer(unsafe.SliceData(m.f64))
+	}
+	return unsafe.Slice((*byte)(p), b.len*b.dtype.Size()), nil
 }
 
 func (b *buffer) ReadAt(p []byte, off int64) (int, error) {

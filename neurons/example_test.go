@@ -1,0 +1,156 @@
+package neurons_test
+
+import (
+	"fmt"
+	"log"
+
+	"gorgonia.org/tensor"
+
+	"errorcell/backend"
+	_ "errorcell/backend/cpu"
+	"errorcell/neurons"
+)
+
+// A step of an error cell: a batch of two patterns of three units against one
+// prediction for both.
+func Example() {
+	cell, err := neurons.NewLaplacianErrorCell("e0", 3, neurons.OnDevice("cpu:generic"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+
+	targets := []float32{
+		1, 0, 1,
+		0, 0, 1,
+	}
+	prediction := tensor.New(tensor.WithShape(1, 3), tensor.WithBacking([]float32{0.5, 0, 1}))
+	if err := cell.Target().SetFloat32s(targets); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Mean().SetTensor(prediction); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+
+	dmu, err := cell.DerivMean().Tensor()
+	if err != nil {
+		log.Fatal(err)
+	}
+	loss, err := cell.Loss().Scalar()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(dmu.Shape())
+	fmt.Println(dmu.Float32s())
+	fmt.Println("L =", loss)
+	// Output:
+	// (2, 3)
+	// [1 0 0 -1 0 0]
+	// L = -2
+}
+
+// A modulator scales the derivatives of one step, here by another factor for
+// each pattern of the batch. The loss does not feel it.
+func ExampleLaplacianErrorCell_Modulator() {
+	cell, err := neurons.NewLaplacianErrorCell("e0", 2)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Target().SetFloat32s([]float32{1, 2, 3, 4}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Modulator().SetFloat32s([]float32{0.5, 10}, 2, 1); err != nil {
+		log.Fatal(err)
+	}
+	for step := range 2 {
+		if err := cell.AdvanceState(float64(step), 1); err != nil {
+			log.Fatal(err)
+		}
+		dmu, err := cell.DerivMean().Float32s()
+		if err != nil {
+			log.Fatal(err)
+		}
+		loss, err := cell.Loss().Scalar()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(dmu, loss)
+	}
+	// Output:
+	// [0.5 0.5 10 10] -4
+	// [1 1 1 1] -4
+}
+
+// The loss that ngc-learn documents, in place of the one that it computes.
+func ExampleWithLoss() {
+	cell, err := neurons.NewLaplacianErrorCell("e0", 3, neurons.WithLoss(neurons.L1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Target().SetFloat32s([]float32{1, 2, 3}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Mean().SetFloat32s([]float32{1, 2.5, 1}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cell.Loss().Scalar())
+	// Output: -2.5 <nil>
+}
+
+// Two cells on one device, the second of which predicts the first one's error.
+func ExampleConnect() {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer dev.Close()
+	e0, err := neurons.NewLaplacianErrorCell("e0", 3, neurons.On(dev))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e0.Close()
+	e1, err := neurons.NewLaplacianErrorCell("e1", 3, neurons.On(dev))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e1.Close()
+
+	if err := neurons.Connect(e0.DerivMean(), e1.Target(), neurons.Overwrite); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(e1.VerifyConnections())
+
+	if err := e0.Target().SetFloat32s([]float32{1, 0, -1}); err != nil {
+		log.Fatal(err)
+	}
+	for _, cell := range []*neurons.LaplacianErrorCell{e0, e1} {
+		if err := cell.Gather(); err != nil {
+			log.Fatal(err)
+		}
+		if err := cell.AdvanceState(0, 1); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(e1.Loss().Scalar())
+	// Output:
+	// e1.mu: no wire arrives, at least 1 is wanted (a value that was set is no wire)
+	// -2 <nil>
+}
+
+// One step without a cell.
+func ExampleRunLaplacianCell() {
+	dmu, _, loss, err := neurons.RunLaplacianCell(1, []float32{1, 2, 3}, []float32{1, 0, 4})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(dmu.Float32s(), loss)
+	// Output: [0 1 -1] -2
+}

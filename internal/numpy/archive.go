@@ -55,9 +55,10 @@ func OpenArchive(path string) (*Archive, error) {
 	return a, nil
 }
 
-// newArchive reads the directory of the archive that r holds.
+// newArchive reads the directory of the archive that r holds. Places that the
+// directory states outside of it are made to look like its end.
 func newArchive(path string, r io.ReaderAt, size int64) (*Archive, error) {
-	directory, err := zip.NewReader(r, size)
+	directory, err := zip.NewReader(io.NewSectionReader(r, 0, size), size)
 	if err != nil {
 		return nil, archiveError(path, r, err)
 	}
@@ -150,7 +151,7 @@ func (a *Archive) open(name string) (r *arrayReader, done func(), err error) {
 	}
 	in, err := m.Open()
 	if err != nil {
-		return nil, nil, (&arrayReader{file: a.path, array: name}).explain(err)
+		return nil, nil, (&arrayReader{file: a.path, array: name}).explain(misplaced(err))
 	}
 	r, err = newArrayReader(a.path, name, in)
 	if err == nil {
@@ -161,6 +162,15 @@ func (a *Archive) open(name string) (r *arrayReader, done func(), err error) {
 		return nil, nil, err
 	}
 	return r, func() { in.Close() }, nil
+}
+
+// misplaced explains why a member could not be opened.
+func misplaced(err error) error {
+	var system *fs.PathError
+	if errors.As(err, &system) {
+		return err
+	}
+	return &FormatError{Reason: "it is not where the archive's directory says", Err: err}
 }
 
 // unusable says why a member cannot be read, if so. What it states about its

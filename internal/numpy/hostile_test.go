@@ -15,6 +15,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -360,6 +361,40 @@ func TestStoredChecksum(t *testing.T) {
 	}
 	_, err := a.Read("mu")
 	checkFormatError(t, err, "the data is damaged: zip: checksum error")
+}
+
+// The directory leads to where no member is: elsewhere in the file, beyond it, or
+// before it.
+func TestMisplacedMember(t *testing.T) {
+	for _, offset := range []uint64{1, 1 << 31, 1 << 62, 1 << 63, 1<<64 - 4} {
+		raw := archiveOf(t, zip.Store, "mu", rawArray(float32s("()"), make([]byte, 4)))
+		raw = withOffset(raw, offset)
+		_, err := memoryArchive(t, raw).Read("mu")
+		checkFormatError(t, err, `x.npz: array "mu": it is not where the archive's directory says`)
+
+		a, err := OpenArchive(writeTemp(t, "x.npz", raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.Read("mu")
+		checkFormatError(t, err, `array "mu": it is not where the archive's directory says`)
+		a.Close()
+	}
+}
+
+// withOffset rewrites an archive of one member so that its directory gives the
+// member's offset in a zip64 field.
+func withOffset(raw []byte, offset uint64) []byte {
+	at := bytes.LastIndex(raw, []byte("PK\x01\x02"))
+	end := bytes.LastIndex(raw, []byte("PK\x05\x06"))
+	entry := bytes.Clone(raw[at:end])
+	field := binary.LittleEndian.AppendUint64([]byte{1, 0, 8, 0}, offset)
+	binary.LittleEndian.PutUint16(entry[30:], uint16(len(field)))
+	binary.LittleEndian.PutUint32(entry[42:], math.MaxUint32)
+	entry = append(entry[:46+len("mu"+suffix)], field...)
+	tail := bytes.Clone(raw[end:])
+	binary.LittleEndian.PutUint32(tail[12:], uint32(len(entry)))
+	return slices.Concat(raw[:at], entry, tail)
 }
 
 func TestTruncatedArchive(t *testing.T) {

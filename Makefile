@@ -70,7 +70,7 @@ bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and comp
 
 fuzz: needs-go ## run every fuzz test for FUZZTIME
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; done; done
+	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; done; done
 
 clean: ## remove what the other targets made
 	rm -rf bin out

@@ -21,7 +21,7 @@ func (a *app) devicesCommand() *cobra.Command {
 		Short: "List the devices that can be had, and why the others cannot",
 		Example: `  errorcell devices
   errorcell devices --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return a.devices(asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON for machines")
@@ -49,7 +49,7 @@ func (a *app) devices(asJSON bool) error {
 	for _, e := range entries {
 		switch {
 		case !e.Available:
-			fmt.Fprintf(table, "%s\tnot available: %s\n", e.Device, e.Reason)
+			fmt.Fprintf(table, "%s\tnot available: %s\n", e.Device, oneLine(e.Reason))
 		default:
 			mark := ""
 			if e.Default {
@@ -92,10 +92,10 @@ func deviceEntries() ([]deviceEntry, error) {
 		}
 		entries = append(entries, e)
 	}
-	if err != nil && os.Getenv(backend.EnvDevice) == "" {
-		err = nil // the list has each reason already
+	if os.Getenv(backend.EnvDevice) == "" {
+		return entries, nil // the list has each reason already
 	}
-	return entries, err
+	return entries, deviceError(err)
 }
 
 func deviceSpecs() []string {
@@ -108,12 +108,17 @@ func deviceSpecs() []string {
 	return specs
 }
 
-// openDevice opens what --device names. A name that is no device's is a
-// mistake in the call; one that cannot be had here is a failure.
+// openDevice opens what --device names.
 func openDevice(spec string) (backend.Device, error) {
 	dev, err := backend.Open(spec)
+	return dev, deviceError(err)
+}
+
+// deviceError tells why a device could not be opened: a name that is no
+// device's is a mistake in the call; one that cannot be had here is a failure.
+func deviceError(err error) error {
 	if errors.Is(err, backend.ErrUnknownDevice) || errors.Is(err, backend.ErrUnknownOption) {
-		return nil, usageError{err}
+		return usageError{err}
 	}
-	return dev, err
+	return err
 }

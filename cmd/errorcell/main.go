@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,13 +38,18 @@ func main() {
 }
 
 // grace is how long a command that is told to stop may take to clean up before
-// it is done for it. It could be waiting for a file that never comes.
+// it is done for it. It could be waiting for a pipe's other end.
 const grace = 2 * time.Second
 
 // run is main with its surroundings as arguments; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	for _, sig := range stopSignals {
+		// What the caller had ignored stays so: nohup ignores SIGHUP.
+		if !signal.Ignored(sig) {
+			signal.Notify(signals, sig)
+		}
+	}
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -56,16 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return app.report(err)
 	case sig := <-signals:
 		cancel()
-		select {
-		case <-done:
-		case <-time.After(grace):
-		}
-		app.discard()
-		app.printError(fmt.Sprintf("stopped by %v, no output was written", sig))
-		if number, ok := sig.(syscall.Signal); ok {
-			return exitSignal + int(number)
-		}
-		return exitFailed
+		return app.stop(sig, signals, done)
 	}
 }
 
@@ -83,6 +80,28 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	return root.ExecuteContext(ctx)
 }
 
+// stop ends a run that a signal has told to stop, and returns the exit status.
+func (a *app) stop(sig os.Signal, signals chan os.Signal, done <-chan error) int {
+	select {
+	case err := <-done:
+		if err == nil {
+			return 0 // the signal came too late to stop anything
+		}
+	case <-signals: // told twice
+	case <-time.After(grace):
+	}
+	signal.Stop(signals) // from now on a signal ends the process at once
+	outcome := "no output was written"
+	if a.outputs.discard() {
+		outcome = "the output was already written"
+	}
+	a.printError(fmt.Sprintf("stopped by %v, %s", sig, outcome))
+	if number, ok := sig.(syscall.Signal); ok {
+		return exitSignal + int(number)
+	}
+	return exitFailed
+}
+
 // report prints the error, if there is one, and returns the exit status.
 func (a *app) report(err error) int {
 	if err == nil {
@@ -98,13 +117,13 @@ func (a *app) report(err error) int {
 
 // printError prints one line, whatever the text holds.
 func (a *app) printError(text string) {
-	fmt.Fprintln(a.stderr, "errorcell: "+strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; "))
+	fmt.Fprintln(a.stderr, "errorcell: "+oneLine(text))
 }
 
 // note tells the user what they might not expect, unless they asked for quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, "errorcell: note: "+format+"\n", args...)
+		fmt.Fprintln(a.stderr, "errorcell: note: "+oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -123,17 +142,62 @@ The same bits come out on every device and with any number of threads.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.parsed = true
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: showHelp,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usagef("%w (see %s --help)", err, c.CommandPath())
+	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
 	root.AddCommand(a.devicesCommand(), a.stepCommand(), a.verifyCommand())
+	addCobraCommands(root)
 	return root
+}
+
+// addCobraCommands adds what cobra would add by itself, help and completion,
+// and makes them refuse what does not exist.
+func addCobraCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = func(_ *cobra.Command, topic []string) error {
+				of, rest, err := root.Find(topic)
+				return cmp.Or(err, noArgs(of, rest))
+			}
+		case "completion":
+			c.Args, c.RunE = noArgs, showHelp
+			for _, shell := range c.Commands() {
+				shell.Args = noArgs
+			}
+		}
+	}
+}
+
+func showHelp(c *cobra.Command, _ []string) error { return c.Help() }
+
+// noArgs refuses arguments that are neither commands nor flags: this program
+// has none.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var commands []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			commands = append(commands, sub.Name())
+		}
+	}
+	if commands == nil {
+		return usagef("%s takes only flags, not the argument %q (see %[1]s --help)", c.CommandPath(), args[0])
+	}
+	return usagef("%s has no command %q; there are: %s", c.CommandPath(), args[0], strings.Join(commands, ", "))
 }
 
 // deviceFlag adds --device, which completes to what this machine has.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 
 	"errorcell/internal/numpy"
@@ -13,23 +16,54 @@ var errEnded = errors.New("the run was stopped")
 // outputs are the files that a command is writing. They take their places
 // together at the end, or not at all.
 type outputs struct {
-	mu    sync.Mutex
-	files []*numpy.File
-	ended bool
+	mu        sync.Mutex
+	files     []*numpy.File
+	folder    string // that was made for the files; empty if it was there
+	ended     bool   // by commit or discard: there is nothing more to write
+	committed bool
 }
 
-// create starts a file.
-func (o *outputs) create(path string) (*numpy.File, error) {
+// makeFolder makes the folder that files go to if it is not there; its parent
+// must be.
+func (o *outputs) makeFolder(path string) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
+		return errEnded
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s: it is a file; the results of .npy files go to a folder", showPath(path))
+	}
+	if err := os.Mkdir(path, 0o777); err != nil {
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return fmt.Errorf("%s: the folder cannot be made: %w", showPath(path), err)
+	}
+	o.folder = path
+	return nil
+}
+
+// create starts a file. To open a pipe waits for its reader, and may not keep
+// discard waiting with it.
+func (o *outputs) create(path string) (*numpy.File, error) {
+	f, err := numpy.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		f.Discard()
 		return nil, errEnded
 	}
-	f, err := numpy.Create(path)
-	if err == nil {
-		o.files = append(o.files, f)
-	}
-	return f, err
+	o.files = append(o.files, f)
+	return f, nil
 }
 
 // commit puts every file in its place.
@@ -39,23 +73,29 @@ func (o *outputs) commit() error {
 	if o.ended {
 		return errEnded
 	}
-	o.ended = true
 	for _, f := range o.files {
 		if err := f.Commit(); err != nil {
 			return err
 		}
 	}
+	o.ended, o.committed = true, true
 	return nil
 }
 
-// discard drops what is not committed.
-func (o *outputs) discard() {
+// discard drops the files, and the folder that was made for them, unless they
+// are committed, which it reports.
+func (o *outputs) discard() (committed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.committed {
+		return true
+	}
 	o.ended = true
 	for _, f := range o.files {
 		f.Discard()
 	}
+	if o.folder != "" {
+		os.Remove(o.folder) // fails where another run has put something there
+	}
+	return false
 }
-
-func (a *app) discard() { a.outputs.discard() }

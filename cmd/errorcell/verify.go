@@ -24,7 +24,7 @@ func (a *app) verifyCommand() *cobra.Command {
 It prints a line for each kernel and fails if one differs.`,
 		Example: `  errorcell verify
   errorcell verify --device cpu:generic,threads=1`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.verify(c.Context(), device, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON for machines")
@@ -74,8 +74,11 @@ func (a *app) verify(ctx context.Context, device string, asJSON bool) error {
 				err = fmt.Errorf("device %q: %w", dev.Name(), errDiffers)
 			}
 			verdicts = append(verdicts, v)
-			if !asJSON {
-				a.printVerdict(v)
+			if asJSON {
+				continue
+			}
+			if err := a.printVerdict(v); err != nil {
+				return err
 			}
 		}
 	}
@@ -87,10 +90,11 @@ func (a *app) verify(ctx context.Context, device string, asJSON bool) error {
 	return err
 }
 
-func (a *app) printVerdict(v verdict) {
+func (a *app) printVerdict(v verdict) error {
 	result := fmt.Sprintf("%d cases equal the reference to the bit", v.Cases)
 	if !v.OK {
 		result = "DIFFERS: " + v.Reason
 	}
-	fmt.Fprintf(a.stdout, "%-19s  %s  %s on %s\n", v.Kernel, v.DType, result, v.Device)
+	_, err := fmt.Fprintf(a.stdout, "%-19s  %s  %s on %s\n", v.Kernel, v.DType, result, v.Device)
+	return err
 }

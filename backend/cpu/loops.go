@@ -157,19 +157,38 @@ func sign64(dst, a, _, _ []float64) {
 	}
 }
 
-// signOfSub32 is sign(a - b) in one loop, which spares a store and a load.
+// signOfSub32 is sign(a - b) in one loop, which spares a store and a load. Two
+// elements at a time, because the speed of a shorter loop depends on where the
+// linker puts it.
 func signOfSub32(dst, a, b, _ []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
+	to, x, y := twos(dst), twos(a[:len(dst)]), twos(b[:len(dst)])
+	x, y = x[:len(to)], y[:len(to)]
+	for i := range to {
+		d, p, q := &to[i], &x[i], &y[i]
+		d[0] = signOf32(p[0] - q[0])
+		d[1] = signOf32(p[1] - q[1])
+	}
+	for i := 2 * len(to); i < len(dst); i++ {
 		dst[i] = signOf32(a[i] - b[i])
 	}
 }
 
 func signOfSub64(dst, a, b, _ []float64) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	for i := range dst {
+	to, x, y := twos(dst), twos(a[:len(dst)]), twos(b[:len(dst)])
+	x, y = x[:len(to)], y[:len(to)]
+	for i := range to {
+		d, p, q := &to[i], &x[i], &y[i]
+		d[0] = signOf64(p[0] - q[0])
+		d[1] = signOf64(p[1] - q[1])
+	}
+	for i := 2 * len(to); i < len(dst); i++ {
 		dst[i] = signOf64(a[i] - b[i])
 	}
+}
+
+// twos is a block as arrays of two elements, without an odd last one.
+func twos[T kernels.Float](x []T) [][2]T {
+	return unsafe.Slice((*[2]T)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
 // pairs is a block of float32 as words of two elements, for operations that
@@ -242,10 +261,17 @@ const (
 
 // countAbs32 adds up the absolute values of ternary numbers.
 func countAbs32(x []float32) tally {
+	const ones = 1<<32 | 1
 	words, rest := pairs(x)
 	var sum, seen uint64
+	for len(words) >= 4 {
+		w := (*[4]uint64)(words)
+		sum += (w[0]>>23&ones + w[1]>>23&ones) + (w[2]>>23&ones + w[3]>>23&ones)
+		seen |= w[0] | w[1] | w[2] | w[3]
+		words = words[4:]
+	}
 	for _, w := range words {
-		sum += w >> 23 & (1<<32 | 1)
+		sum += w >> 23 & ones
 		seen |= w
 	}
 	n := int64(sum>>32) + int64(sum&math.MaxUint32)

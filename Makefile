@@ -6,6 +6,8 @@ BENCH     ?= .
 # 0.2 s each keeps all six to about the time of one default run.
 COUNT     ?= 6
 BENCHTIME ?= 0.2s
+# How many threads, as a list of GOMAXPROCS values; all if empty.
+CPU       ?=
 FUZZTIME  ?= 10s
 # More flags for go test, such as -v or -shuffle=on.
 TESTFLAGS ?=
@@ -64,7 +66,7 @@ generate: needs-go ## run go generate in every module
 bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and compare
 	@mkdir -p out
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) \
-		-timeout 0 ./bench/... | tee out/bench.txt
+		$(if $(CPU),-cpu $(CPU)) 		-timeout 0 ./bench/... | tee out/bench.txt
 	@! grep -q '^FAIL' out/bench.txt
 	go $(TOOL) benchstat -col /impl out/bench.txt
 

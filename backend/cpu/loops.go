@@ -188,6 +188,9 @@ func signOfSub64(dst, a, b, _ []float64) {
 
 // twos is a block as arrays of two elements, without an odd last one.
 func twos[T kernels.Float](x []T) [][2]T {
+	if len(x) < 2 {
+		return nil // not even a pointer to two may point to one
+	}
 	return unsafe.Slice((*[2]T)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
@@ -196,7 +199,7 @@ func twos[T kernels.Float](x []T) [][2]T {
 // the block is not aligned for words.
 func pairs(x []float32) (words []uint64, rest int) {
 	p := unsafe.Pointer(unsafe.SliceData(x))
-	if uintptr(p)%8 != 0 {
+	if len(x) < 2 || uintptr(p)%8 != 0 {
 		return nil, 0
 	}
 	return unsafe.Slice((*uint64)(p), len(x)/2), len(x) &^ 1

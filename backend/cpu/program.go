@@ -9,10 +9,9 @@ import (
 	"errorcell/kernels"
 )
 
-// minPart is the number of elements below which a part is not worth the wake
-// of another thread: measured with BenchmarkLaplacianStep, see
-// docs/performance.md.
-const minPart = 16 * kernels.BlockSize
+// minPart is the number of elements below which a part is not worth bringing
+// another thread in: see docs/performance.md.
+const minPart = 4 * kernels.BlockSize
 
 // program is a compiled plan.
 type program[T kernels.Float] struct {
@@ -80,8 +79,8 @@ type frame[T kernels.Float] struct {
 	rows, cols int
 	operands   [][]T // the kernel's inputs, then the plan's sums
 	results    [][]T
-	partials   [][]float64 // of each sum: a block's each, or a column's of each group of rows
-	workers    []worker[T] // one for each thread
+	partials   [][]float64    // of each sum: a block's each, or a column's of each group of rows
+	spaces     []workspace[T] // one for each thread
 
 	// What is under way.
 	pass     *pass[T]
@@ -89,8 +88,8 @@ type frame[T kernels.Float] struct {
 	width    int // its columns
 }
 
-// worker is what one thread writes during a run.
-type worker[T kernels.Float] struct {
+// workspace is what one thread writes during a run.
+type workspace[T kernels.Float] struct {
 	views   [][]T // of each place: the values of the block
 	scratch []T
 	tallies []tally // of each sum of the pass
@@ -102,14 +101,14 @@ func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 		operands: make([][]T, p.plan.Kernel.NumInputs()+len(p.plan.Sums)),
 		results:  make([][]T, len(p.plan.Outputs)),
 		partials: make([][]float64, len(p.plan.Sums)),
-		workers:  make([]worker[T], p.dev.pool.threads),
+		spaces:   make([]workspace[T], p.dev.pool.threads),
 	}
 	var places, slots, sums int
 	for _, ps := range p.passes {
 		places, slots, sums = max(places, len(ps.places)), max(slots, ps.slots), max(sums, len(ps.sums))
 	}
-	for i := range f.workers {
-		f.workers[i] = worker[T]{
+	for i := range f.spaces {
+		f.spaces[i] = workspace[T]{
 			views:   make([][]T, places),
 			scratch: make([]T, slots*kernels.BlockSize),
 			tallies: make([]tally, sums),
@@ -208,7 +207,7 @@ func (f *frame[T]) complete(s sum[T], index, parts int) {
 	default:
 		var t tally
 		for w := range parts {
-			t.add(f.workers[w].tallies[index])
+			t.add(f.spaces[w].tallies[index])
 		}
 		to[0] = T(t.sum)
 		if t.nan {
@@ -245,7 +244,7 @@ func (f *frame[T]) run(part, parts int) {
 	units := (f.elements + unit - 1) / unit
 	first, end := units*part/parts*unit, min(units*(part+1)/parts*unit, f.elements)
 
-	w := &f.workers[part]
+	w := &f.spaces[part]
 	clear(w.tallies)
 	f.fill(w, min(kernels.BlockSize, max(end-first, 0)))
 	for start := first; start < end; start += kernels.BlockSize {
@@ -254,7 +253,7 @@ func (f *frame[T]) run(part, parts int) {
 }
 
 // fill writes the scratch blocks that stay the same for all blocks.
-func (f *frame[T]) fill(w *worker[T], n int) {
+func (f *frame[T]) fill(w *workspace[T], n int) {
 	for _, p := range f.pass.places {
 		switch p.source {
 		case constant:
@@ -265,7 +264,7 @@ func (f *frame[T]) fill(w *worker[T], n int) {
 	}
 }
 
-func (w *worker[T]) slot(i int) []T { return w.scratch[i*kernels.BlockSize:][:kernels.BlockSize] }
+func (w *workspace[T]) slot(i int) []T { return w.scratch[i*kernels.BlockSize:][:kernels.BlockSize] }
 
 func fill[T kernels.Float](x []T, v T) {
 	for i := range x {
@@ -274,7 +273,7 @@ func fill[T kernels.Float](x []T, v T) {
 }
 
 // block computes n elements of the pass from an element on.
-func (f *frame[T]) block(w *worker[T], start, n int) {
+func (f *frame[T]) block(w *workspace[T], start, n int) {
 	views := w.views
 	for i, p := range f.pass.places {
 		switch p.source {

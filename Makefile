@@ -66,7 +66,7 @@ generate: needs-go ## run go generate in every module
 bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and compare
 	@mkdir -p out
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) \
-		$(if $(CPU),-cpu $(CPU)) 		-timeout 0 ./bench/... | tee out/bench.txt
+		$(if $(CPU),-cpu $(CPU)) -timeout 0 ./bench/... | tee out/bench.txt
 	@! grep -q '^FAIL' out/bench.txt
 	go $(TOOL) benchstat -col /impl out/bench.txt
 

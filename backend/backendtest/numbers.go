@@ -1,0 +1,197 @@
+// Results on ordinary numbers: every operation, kernel, broadcast and size.
+
+package backendtest
+
+import (
+	"fmt"
+	"testing"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// testOperations computes each operation in each position, on all tuples of
+// special numbers and with all kinds of operands.
+func testOperations[T kernels.Float](t *testing.T, dev backend.Device) {
+	tested := map[kernels.Op]bool{}
+	for _, o := range operations {
+		tested[o.op] = true
+		t.Run(o.op.String(), func(t *testing.T) {
+			numbers := specials[T]()
+			if o.op.Arity() == 3 {
+				numbers = fewSpecials[T]()
+			}
+			n := 1
+			for range o.op.Arity() {
+				n *= len(numbers)
+			}
+			for _, k := range operationKernels[o.op] {
+				check(t, dev, newCall(k, 1, n, full(k), tuples(numbers)))
+			}
+			k := operationKernels[o.op][0]
+			for _, combination := range allKinds(k) {
+				check(t, dev, newCall(k, 3, 5, combination, wild[T](1)))
+			}
+		})
+	}
+	for op := kernels.OpInput; op <= kernels.OpSum; op++ {
+		if op.Elementwise() && !tested[op] {
+			t.Errorf("the suite lacks the operation %v", op)
+		}
+	}
+}
+
+// tuples fills operand i with digit i of the element's index, so that the
+// operands run through all tuples of the numbers.
+func tuples[T kernels.Float](numbers []T) filler[T] {
+	return func(operand, width int, data []T) {
+		stride := 1
+		for range operand {
+			stride *= len(numbers)
+		}
+		for i := range data {
+			data[i] = numbers[i/stride%len(numbers)]
+		}
+	}
+}
+
+// testKernels computes the catalogue's kernels and one of each form: with all
+// kinds of operands in a small grid, with full and with the fewest operands in
+// grids of many sizes.
+func testKernels[T kernels.Float](t *testing.T, dev backend.Device) {
+	for _, k := range append(kernels.Catalogue(), forms...) {
+		t.Run(k.Name(), func(t *testing.T) {
+			for _, combination := range allKinds(k) {
+				check(t, dev, newCall(k, 3, 5, combination, ordinary[T](2)))
+			}
+			for _, grid := range [][2]int{{0, 0}, {0, 3}, {3, 0}, {1, 1}, {1, 1100}, {1100, 1}, {33, 130}} {
+				check(t, dev, newCall(k, grid[0], grid[1], full(k), ordinary[T](3)))
+				check(t, dev, newCall(k, grid[0], grid[1], fewest(k), cancelling[T](4)))
+			}
+		})
+	}
+}
+
+// testBroadcast computes the catalogue's kernels with every combination of
+// kinds, in grids that have an axis of 0, of 1, and several blocks.
+func testBroadcast[T kernels.Float](t *testing.T, dev backend.Device) {
+	grids := [][2]int{{0, 3}, {3, 0}, {1, 4}, {4, 1}, {2, 2}, {33, 37}}
+	for _, k := range kernels.Catalogue() {
+		for _, combination := range allKinds(k) {
+			t.Run(fmt.Sprint(k.Name(), combination), func(t *testing.T) {
+				for _, grid := range grids {
+					check(t, dev, newCall(k, grid[0], grid[1], combination, ordinary[T](5)))
+				}
+			})
+		}
+	}
+}
+
+// testOmitted leaves out each subset of the results but the whole.
+func testOmitted[T kernels.Float](t *testing.T, dev backend.Device) {
+	for _, k := range append(kernels.Catalogue(), everything, batchNorm) {
+		all := uint32(1)<<len(k.Outputs()) - 1
+		for omit := range all {
+			c := newCall(k, 33, 37, full(k), ordinary[T](12))
+			c.omit = omit
+			check(t, dev, c)
+		}
+	}
+}
+
+// testSizes goes through the lengths at which loops, lanes, blocks and groups
+// of rows end.
+func testSizes[T kernels.Float](t *testing.T, dev backend.Device) {
+	list := append(kernels.Catalogue(), everything)
+	at := func(t *testing.T, rows, cols int) {
+		t.Helper()
+		for _, k := range list {
+			check(t, dev, newCall(k, rows, cols, full(k), cancelling[T](rows)))
+		}
+	}
+	t.Run("short", func(t *testing.T) { // every length up to two lanes and a bit
+		for n := range 2*kernels.Lanes + 10 {
+			at(t, 1, n)
+		}
+	})
+	t.Run("long", func(t *testing.T) { // around multiples of a block, also as one column
+		for _, blocks := range []int{1, 2, 3, 7} {
+			for _, n := range around(blocks * kernels.BlockSize) {
+				at(t, 1, n)
+				if blocks <= 2 {
+					at(t, n, 1)
+				}
+			}
+		}
+	})
+	t.Run("rows", func(t *testing.T) { // around multiples of a group of rows, narrow
+		for _, groups := range []int{1, 2, 3, 5} {
+			for _, rows := range around(groups * kernels.GroupRows) {
+				for _, cols := range []int{1, 3, 10} {
+					at(t, rows, cols)
+				}
+			}
+		}
+		at(t, 40*kernels.GroupRows+1, 3)
+	})
+	t.Run("columns", func(t *testing.T) { // around multiples of the lanes, which rows cross
+		for _, lanes := range []int{1, 2, 8} {
+			for _, cols := range around(lanes * kernels.Lanes) {
+				at(t, 3, cols)
+			}
+		}
+		at(t, 35, 5*kernels.Lanes+3)
+	})
+}
+
+// around are a size and its neighbours.
+func around(n int) []int { return []int{n - 1, n, n + 1} }
+
+// testLarge computes a grid that is large enough for many threads: about a
+// million elements, a quarter of that in a short run.
+func testLarge[T kernels.Float](t *testing.T, dev backend.Device) {
+	rows, cols := 1021, 1031
+	if testing.Short() {
+		rows = 255
+	}
+	for _, k := range []*kernels.Kernel{kernels.Laplacian, everything} {
+		check(t, dev, newCall(k, rows, cols, full(k), cancelling[T](6)))
+	}
+}
+
+// testCounts counts more than float32 can: 2^24 + 3 mismatches, which lies
+// between two float32 numbers and is rounded once, to the even one.
+func testCounts(t *testing.T, open Opener) {
+	if testing.Short() {
+		t.Skip("a count above 2^24 takes half a gigabyte: run without -short")
+	}
+	const n, want = 1<<24 + 3, 1<<24 + 4
+	dev := openDevice(t, open)
+	k := define("count", func(k *builder) {
+		x := k.Sign(k.Sub(k.Input("x"), k.Input("y")))
+		k.Output("all", k.Sum(x, kernels.All))
+		k.Output("batch", k.Sum(k.Neg(x), kernels.Batch))
+	})
+	c := newCall(k, n, 1, []kernels.Kind{kernels.Full, kernels.Scalar}, func(operand, width int, data []float32) {
+		constant(float32(1-operand))(operand, width, data)
+	})
+	j := load(t, dev, c)
+	defer j.close(t)
+	compareAll(t, j, j.run(t), [][]float32{{want}, {-want}})
+}
+
+// testRepeat runs programs again, with others between them: the bits stay.
+func testRepeat[T kernels.Float](t *testing.T, dev backend.Device) {
+	var jobs []*job[T]
+	var first [][][]T
+	for _, k := range append(kernels.Catalogue(), everything) {
+		j := load(t, dev, newCall(k, 67, 129, full(k), wild[T](7)))
+		defer j.close(t)
+		jobs, first = append(jobs, j), append(first, j.run(t))
+	}
+	for range 5 {
+		for i, j := range jobs {
+			compareAll(t, j, j.run(t), first[i])
+		}
+	}
+}

@@ -16,6 +16,7 @@ package backend
 
 import (
 	"io"
+	"time"
 
 	"errorcell/kernels"
 )
@@ -83,6 +84,30 @@ type Program interface {
 	// Run may return before the results are there; reading them waits.
 	// Once warm, it allocates nothing.
 	Run(rows, cols int, inputs, outputs []Buffer) error
+}
+
+// Recorder is a Device that can repeat a sequence of runs with one call, at less
+// cost than each of them has.
+type Recorder interface {
+	// Record calls runs, which calls Run of programs of this device; they are
+	// noted and not computed. Nobody else may use the device meanwhile.
+	Record(runs func() error) (Recording, error)
+}
+
+// Recording is a sequence of runs on the buffers that it was recorded with.
+type Recording interface {
+	// Run computes all runs, in their order. Like [Program.Run] it may return
+	// before.
+	Run() error
+	// Close releases the recording; closing again does nothing.
+	Close() error
+}
+
+// Timer is a Device with a clock of its own.
+type Timer interface {
+	// Elapsed calls work, and tells how long the device was at what it was
+	// given by it.
+	Elapsed(work func() error) (time.Duration, error)
 }
 
 // Info describes a device for people.

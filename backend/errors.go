@@ -18,6 +18,7 @@ var (
 	ErrDType         = errors.New("wrong element type")
 	ErrAliased       = errors.New("shared memory")
 	ErrMemory        = errors.New("out of memory")
+	ErrLost          = errors.New("device lost") // a fault in a kernel: open it anew
 	ErrShape         = kernels.ErrShape
 	ErrOperands      = kernels.ErrOperands
 )

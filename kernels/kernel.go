@@ -168,7 +168,9 @@ func Define(name string, f func(*Builder)) (*Kernel, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	return &b.k, nil
+	k := b.k
+	k.inputs, k.nodes, k.outputs = slices.Clip(k.inputs), slices.Clip(k.nodes), slices.Clip(k.outputs)
+	return &k, nil // a copy: a builder that f has kept has no power over it
 }
 
 // Must returns the kernel, and panics if its definition was refused: for

@@ -209,8 +209,9 @@ type group struct {
 // cut sorts results and sums into passes.
 func (s *specializer) cut() *Plan {
 	var groups []*group
+	live := s.live()
 	for i, n := range s.nodes {
-		if n.Op == OpSum && s.live(i) {
+		if n.Op == OpSum && live[i] {
 			x := n.Args[0]
 			g := find(&groups, s.level[x], s.kind[x], func(g *group) bool { return len(g.sums) == 0 || g.axis == n.Axis })
 			g.axis, g.sums = n.Axis, append(g.sums, i)
@@ -262,19 +263,21 @@ func find(groups *[]*group, level int, kind Kind, fits func(*group) bool) *group
 	return g
 }
 
-// live reports whether a result needs the node: some are for omitted results
+// live marks the nodes that a result needs: some are for omitted results
 // alone, and simplification may have left others without use.
-func (s *specializer) live(node int) bool {
-	var needs func(i int) bool
-	needs = func(i int) bool {
-		return i == node || i > node && slices.ContainsFunc(s.nodes[i].Args[:s.nodes[i].Op.Arity()], needs)
-	}
+func (s *specializer) live() []bool {
+	live := make([]bool, len(s.nodes))
 	for i, out := range s.outs {
-		if !s.sig.Omits(i) && needs(out) {
-			return true
+		live[out] = live[out] || !s.sig.Omits(i)
+	}
+	for i := len(s.nodes) - 1; i >= 0; i-- {
+		if live[i] {
+			for _, arg := range s.nodes[i].Args[:s.nodes[i].Op.Arity()] {
+				live[arg] = true
+			}
 		}
 	}
-	return false
+	return live
 }
 
 // passBuilder copies into a pass the nodes that it needs, down to operands,

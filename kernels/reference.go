@@ -32,7 +32,11 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 	if _, err := k.Bind(DTypeOf[T](), shapes...); err != nil {
 		return nil, err
 	}
-	shapeOf := k.nodeShapes(shapes)
+	rank := 0
+	for _, s := range shapes {
+		rank = max(rank, len(s))
+	}
+	shapeOf := k.nodeShapes(shapes, rank)
 	values := make([]*Array[T], len(k.nodes))
 	for i, n := range k.nodes {
 		v := &Array[T]{Shape: shapeOf[i], Data: make([]T, shapeOf[i].Len())}
@@ -44,7 +48,7 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 		case n.Op == OpInput:
 			copy(v.Data, inputs[n.Index].Data)
 		case n.Op == OpSum:
-			referenceSum(v, n.Axis, values[n.Args[0]])
+			referenceSum(v, n.Axis, values[n.Args[0]], rank)
 		default:
 			referenceElements(v, n, values)
 		}
@@ -98,12 +102,12 @@ func evaluate[T Float](op Op, args [3]T) T {
 	return T(math.NaN()) // unreachable: Float has no other types
 }
 
-func referenceSum[T Float](v *Array[T], axis Axis, x *Array[T]) {
+func referenceSum[T Float](v *Array[T], axis Axis, x *Array[T], rank int) {
 	if axis == All {
 		v.Data[0] = T(TreeSum(len(x.Data), func(i int) float64 { return float64(x.Data[i]) }))
 		return
 	}
-	rows, cols := collapse(x.Shape, max(2, len(x.Shape)))
+	rows, cols := collapse(x.Shape, rank)
 	for col := range cols {
 		v.Data[col] = T(BatchSum(rows, func(row int) float64 { return float64(x.Data[row*cols+col]) }))
 	}

@@ -106,6 +106,9 @@ func (k *Kernel) Bind(dtype DType, shapes ...Shape) (Binding, error) {
 	b := Binding{Signature: Signature{DType: dtype}}
 	grid := Shape{}
 	for i, s := range shapes {
+		if slices.ContainsFunc(s, func(d int) bool { return d < 0 }) {
+			return Binding{}, shapeError(fmt.Sprintf("%s %v has a negative length", k.inputs[i].Name, s))
+		}
 		if s == nil {
 			if !k.inputs[i].Optional {
 				return Binding{}, fmt.Errorf("%w: kernel %s needs %s", ErrOperands, k.name, k.inputs[i].Name)
@@ -137,7 +140,7 @@ func (k *Kernel) Bind(dtype DType, shapes ...Shape) (Binding, error) {
 		}
 		b.Signature.Kinds[i] = kind
 	}
-	node := k.nodeShapes(shapes)
+	node := k.nodeShapes(shapes, len(grid))
 	for _, out := range k.outputs {
 		b.Outputs = append(b.Outputs, node[out.Node])
 	}
@@ -190,8 +193,10 @@ func kindOf(s, grid Shape) (Kind, bool) {
 	return kind, true
 }
 
-// nodeShapes is the shape of every node's value, for operands that broadcast.
-func (k *Kernel) nodeShapes(inputs []Shape) []Shape {
+// nodeShapes is the shape of every node's value, for operands that broadcast
+// to a grid of the given rank. The batch axis is the grid's first: values with
+// fewer axes do not vary along it.
+func (k *Kernel) nodeShapes(inputs []Shape, rank int) []Shape {
 	shapes := make([]Shape, len(k.nodes))
 	for i, n := range k.nodes {
 		shapes[i] = Shape{}
@@ -200,7 +205,7 @@ func (k *Kernel) nodeShapes(inputs []Shape) []Shape {
 			shapes[i] = slices.Clone(inputs[n.Index])
 		case n.Op == OpSum && n.Axis == Batch:
 			shapes[i] = slices.Clone(shapes[n.Args[0]])
-			if len(shapes[i]) >= 2 {
+			if len(shapes[i]) == rank && rank >= 2 {
 				shapes[i][0] = 1
 			}
 		case n.Op.Elementwise():

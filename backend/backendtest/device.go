@@ -117,6 +117,23 @@ func testPrograms(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("in order", func(t *testing.T) { testOrder(t, dev) })
+	t.Run("closed operands", func(t *testing.T) { // after the start of a program, which may use them still
+		c := newCall(everything, 65, 130, full(everything), ordinary[float64](23))
+		j := load(t, dev, c)
+		if err := j.start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range j.inputs {
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := j.results()
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareAll(t, j, got, c.reference(t))
+	})
 }
 
 // testOrder starts programs that read each other's results without waiting,

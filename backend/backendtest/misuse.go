@@ -223,6 +223,9 @@ func testClosed(t *testing.T, open Opener) {
 		if b.Len() != 15 || b.DType() != kernels.F32 || b.Device() != dev {
 			t.Errorf("a closed buffer has forgotten what it was: %d %v on %v", b.Len(), b.DType(), b.Device())
 		}
+		if b.Host() != nil {
+			t.Error("a closed buffer still shows its memory")
+		}
 		if err := b.Close(); err != nil {
 			t.Errorf("Close of a closed buffer: %v", err)
 		}

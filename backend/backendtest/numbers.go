@@ -4,6 +4,7 @@ package backendtest
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"errorcell/backend"
@@ -147,16 +148,48 @@ func testSizes[T kernels.Float](t *testing.T, dev backend.Device) {
 // around are a size and its neighbours.
 func around(n int) []int { return []int{n - 1, n, n + 1} }
 
-// testLarge computes a grid that is large enough for many threads: about a
-// million elements, a quarter of that in a short run.
+// testLarge computes grids that are large enough for many threads: with
+// operands of all kinds, in extreme shapes, with one NaN in the share of one
+// thread, and once with about a million elements, a quarter of that in a short
+// run.
 func testLarge[T kernels.Float](t *testing.T, dev backend.Device) {
-	rows, cols := 1021, 1031
-	if testing.Short() {
-		rows = 255
-	}
-	for _, k := range []*kernels.Kernel{kernels.Laplacian, everything} {
-		check(t, dev, newCall(k, rows, cols, full(k), cancelling[T](6)))
-	}
+	t.Run("kinds", func(t *testing.T) {
+		const full, row, column, scalar = kernels.Full, kernels.Row, kernels.Column, kernels.Scalar
+		for _, c := range []struct {
+			kernel *kernels.Kernel
+			kinds  []kernels.Kind
+		}{
+			{kernels.Laplacian, []kernels.Kind{full, row, column}},
+			{kernels.LaplacianL1, []kernels.Kind{column, row, scalar}},
+			{kernels.LaplacianScaled, []kernels.Kind{full, scalar, row, column, row}},
+			{batchNorm, []kernels.Kind{full, row, scalar}},
+			{everything, []kernels.Kind{full}},
+		} {
+			check(t, dev, newCall(c.kernel, 331, 211, c.kinds, cancelling[T](13)))
+		}
+	})
+	t.Run("shapes", func(t *testing.T) {
+		for _, grid := range [][2]int{{1, 66_001}, {66_001, 1}, {3, 22_003}} {
+			check(t, dev, newCall(everything, grid[0], grid[1], full(everything), cancelling[T](14)))
+		}
+	})
+	t.Run("NaN", func(t *testing.T) {
+		const rows, cols = 67, 1021
+		for _, place := range []int{0, rows * cols / 2, rows*cols - 1} {
+			c := newCall(kernels.Laplacian, rows, cols, fewest(kernels.Laplacian), ordinary[T](15))
+			c.inputs[0][place] = T(math.NaN())
+			check(t, dev, c)
+		}
+	})
+	t.Run("million", func(t *testing.T) {
+		rows, cols := 1021, 1031
+		if testing.Short() {
+			rows = 255
+		}
+		for _, k := range []*kernels.Kernel{kernels.Laplacian, everything} {
+			check(t, dev, newCall(k, rows, cols, full(k), cancelling[T](6)))
+		}
+	})
 }
 
 // testCounts counts more than float32 can: 2^24 + 3 mismatches, which lies

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"errorcell/backend"
 	"errorcell/kernels"
@@ -159,11 +160,19 @@ type referenceBuffer struct {
 func (b *referenceBuffer) Device() backend.Device { return b.device }
 func (b *referenceBuffer) DType() kernels.DType   { return b.dtype }
 func (b *referenceBuffer) Len() int               { return b.n }
-func (b *referenceBuffer) Host() []byte           { return b.data }
 
 func (b *referenceBuffer) Close() error {
 	b.closed.Store(true)
 	return nil
+}
+
+func (b *referenceBuffer) Host() []byte {
+	b.device.mu.RLock()
+	defer b.device.mu.RUnlock()
+	if b.closed.Load() || b.device.closed {
+		return nil
+	}
+	return b.data
 }
 
 func (b *referenceBuffer) check() error {
@@ -258,8 +267,8 @@ type run[T kernels.Float] struct {
 func views[T kernels.Float](buffers []backend.Buffer) [][]T {
 	list := make([][]T, len(buffers))
 	for i, b := range buffers {
-		if b != nil {
-			list[i], _ = backend.View[T](b)
+		if b, ok := b.(*referenceBuffer); ok && b.n > 0 {
+			list[i] = unsafe.Slice((*T)(unsafe.Pointer(&b.data[0])), b.n)
 		}
 	}
 	return list

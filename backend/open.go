@@ -82,7 +82,7 @@ func drivers() []Driver {
 // such as "cpu", "cpu:generic", "cpu:threads=4", "cpu:generic,threads=1",
 // "cuda:1". The empty spec is the value of the environment variable
 // ERRORCELL_DEVICE or, where that is empty too, the best device that works.
-// The error is an *[Error].
+// What errors.As finds of an error is an *[Error].
 func Open(spec string) (Device, error) {
 	if spec == "" {
 		if spec = os.Getenv(EnvDevice); spec == "" {

@@ -179,8 +179,8 @@ func TestFormula(t *testing.T) {
 		k.Output("e", k.Min(k.Sign(x), k.Max(k.Const(-1), k.Const(math.Inf(1)))))
 	}))
 	want := `a = -((x + y) * (x - 0.1))
-b = select(((x < y) && not(((x <= o) || (y == o)))), abs(x), sqrt(y))
-c = sum((x / y))
+b = select((x < y) && not((x <= o) || (y == o)), abs(x), sqrt(y))
+c = sum(x / y)
 d = sum(fma(x, y, o), axis=batch)
 e = min(sign(x), max(-1, +Inf))`
 	if got := k.String(); got != want {

@@ -20,8 +20,8 @@ func ExampleDefine() {
 	}
 	fmt.Println(gaussian)
 	// Output:
-	// dmu = (target - mu)
-	// L = (sum(((target - mu) * (target - mu))) * -0.5)
+	// dmu = target - mu
+	// L = sum(dmu * dmu) * -0.5
 }
 
 func ExampleDefine_mistake() {
@@ -112,7 +112,8 @@ func ExampleLookup() {
 		fmt.Println(k)
 	}
 	// Output:
-	// dmu = (sign((target - mu)) * modulator)
-	// dtarget = -(sign((target - mu)) * modulator)
-	// L = -sum(abs((target - mu)))
+	// v0 = target - mu
+	// L = -sum(abs(v0))
+	// dmu = sign(v0) * modulator
+	// dtarget = -dmu
 }

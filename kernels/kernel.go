@@ -78,41 +78,77 @@ func (k *Kernel) OutputIndex(name string) int {
 	return slices.IndexFunc(k.outputs, func(out Output) bool { return out.Name == name })
 }
 
-// String is the kernel's formula, a line for each result.
+// String is the kernel's formula: a line for each result, and one before them
+// for each value that is used more than once.
 func (k *Kernel) String() string {
-	var s strings.Builder
-	for i, out := range k.outputs {
-		if i > 0 {
-			s.WriteByte('\n')
+	uses := make([]int, len(k.nodes))
+	for _, n := range k.nodes {
+		for _, arg := range n.Args[:n.Op.Arity()] {
+			uses[arg]++
 		}
-		s.WriteString(out.Name + " = " + k.formula(out.Node))
 	}
-	return s.String()
+	names := make([]string, len(k.nodes))
+	for _, out := range slices.Backward(k.outputs) {
+		names[out.Node] = out.Name
+	}
+	var lines []string
+	shared := 0
+	for i, n := range k.nodes {
+		switch {
+		case n.Op.Arity() == 0:
+			names[i] = "" // an operand or a constant is its own name
+		case names[i] == "" && uses[i] < 2:
+			// it stands where it is used
+		default:
+			if names[i] == "" {
+				names[i] = fmt.Sprintf("v%d", shared)
+				shared++
+			}
+			name := names[i]
+			names[i] = ""
+			lines = append(lines, name+" = "+k.formula(i, names, math.MaxInt))
+			names[i] = name
+		}
+	}
+	for _, out := range k.outputs {
+		if names[out.Node] != out.Name { // an operand, a constant or a result once more
+			lines = append(lines, out.Name+" = "+k.formula(out.Node, names, math.MaxInt))
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 var infix = map[Op]string{OpAdd: " + ", OpSub: " - ", OpMul: " * ", OpDiv: " / ",
 	OpLess: " < ", OpLessEqual: " <= ", OpEqual: " == ", OpAnd: " && ", OpOr: " || "}
 
-func (k *Kernel) formula(node int) string {
+// formula writes a node down to the nodes that have names, or to a depth.
+func (k *Kernel) formula(node int, names []string, depth int) string {
 	n := k.nodes[node]
+	switch {
+	case n.Op == OpInput:
+		return k.inputs[n.Index].Name
+	case n.Op == OpConst:
+		return strconv.FormatFloat(n.Const, 'g', -1, 64)
+	case names != nil && names[node] != "":
+		return names[node]
+	case depth == 0:
+		return "..."
+	}
 	args := make([]string, n.Op.Arity())
 	for i := range args {
-		args[i] = k.formula(n.Args[i])
-	}
-	switch n.Op {
-	case OpInput:
-		return k.inputs[n.Index].Name
-	case OpConst:
-		return strconv.FormatFloat(n.Const, 'g', -1, 64)
-	case OpNeg:
-		return "-" + args[0]
-	case OpSum:
-		if n.Axis == Batch {
-			return "sum(" + args[0] + ", axis=batch)"
+		args[i] = k.formula(n.Args[i], names, depth-1)
+		arg := k.nodes[n.Args[i]].Op
+		if _, both := infix[arg]; both && (infix[n.Op] != "" || n.Op == OpNeg) && strings.Contains(args[i], " ") {
+			args[i] = "(" + args[i] + ")"
 		}
 	}
-	if sign, ok := infix[n.Op]; ok {
-		return "(" + strings.Join(args, sign) + ")"
+	switch sign := infix[n.Op]; {
+	case sign != "":
+		return strings.Join(args, sign)
+	case n.Op == OpNeg:
+		return "-" + args[0]
+	case n.Op == OpSum && n.Axis == Batch:
+		return "sum(" + args[0] + ", axis=batch)"
 	}
 	return n.Op.String() + "(" + strings.Join(args, ", ") + ")"
 }
@@ -131,10 +167,9 @@ func (e *DefineError) Error() string {
 // give values that further methods take; the first mistake is kept, and Define
 // returns it.
 type Builder struct {
-	k      Kernel
-	index  map[nodeKey]int
-	err    error
-	closed bool
+	k     Kernel
+	index map[nodeKey]int
+	err   error
 }
 
 // nodeKey tells nodes apart; constants by their bits, since -0 equals +0.
@@ -162,9 +197,11 @@ func Define(name string, f func(*Builder)) (*Kernel, error) {
 	if !validName(name) {
 		return nil, &DefineError{name, "a kernel's name is letters, digits, '-' and '_', a letter first"}
 	}
+	if f == nil {
+		return nil, &DefineError{name, "it has no definition"}
+	}
 	f(b)
 	b.checkWhole()
-	b.closed = true
 	if b.err != nil {
 		return nil, b.err
 	}
@@ -224,8 +261,6 @@ func (b *Builder) Optional(name string, ifAbsent float64) Value {
 
 func (b *Builder) input(in Input) Value {
 	switch {
-	case b.closed:
-		b.fail("operand %q is declared after the definition ended", in.Name)
 	case !validName(in.Name):
 		b.fail("operand name %q: letters, digits, '-' and '_' are wanted, a letter first", in.Name)
 	case b.k.InputIndex(in.Name) >= 0:
@@ -351,8 +386,6 @@ func (b *Builder) Sum(x Value, axis Axis) Value {
 // Output names x as a result of the kernel.
 func (b *Builder) Output(name string, x Value) {
 	switch {
-	case b.closed:
-		b.fail("result %q is declared after the definition ended", name)
 	case x.b != b:
 		b.fail("result %q is no value of this kernel", name)
 	case x.node < 0: // already reported
@@ -395,7 +428,7 @@ func (b *Builder) checkWhole() {
 		case n.Op == OpInput:
 			b.fail("operand %q is never used", b.k.inputs[n.Index].Name)
 		default:
-			b.fail("%s is computed and never used", b.k.formula(i))
+			b.fail("%s is computed and never used", b.k.formula(i, nil, 4))
 		}
 	}
 }

@@ -64,6 +64,9 @@ type Sum struct {
 
 // Specialize makes the plan for a signature, such as [Kernel.Bind] gives.
 func (k *Kernel) Specialize(sig Signature) (*Plan, error) {
+	if k == nil {
+		return nil, fmt.Errorf("%w: no kernel", ErrOperands)
+	}
 	if sig.DType.Size() == 0 {
 		return nil, fmt.Errorf("%w: kernel %s: no such element type: %v", ErrOperands, k.name, sig.DType)
 	}

@@ -223,7 +223,7 @@ func (e *entry) text(name string, comments []string) string {
 		}
 		s.WriteByte('\n')
 	}
-	fmt.Fprintf(&s, ")\n.reqntid %d, 1, 1\n{\n", threads)
+	fmt.Fprintf(&s, ")\n.reqntid %d, 1, 1\n.minnctapersm 1\n{\n", threads)
 	for _, typ := range e.types {
 		for names := range slices.Chunk(declarations(e.regs[typ]), 8) {
 			s.WriteString("\t.reg ." + typ + " " + strings.Join(names, ", ") + ";\n")

@@ -44,12 +44,7 @@ const grace = 2 * time.Second
 // run is main with its surroundings as arguments; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 1)
-	for _, sig := range stopSignals {
-		// What the caller had ignored stays so: nohup ignores SIGHUP.
-		if !signal.Ignored(sig) {
-			signal.Notify(signals, sig)
-		}
-	}
+	signal.Notify(signals, stopSignals...)
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -70,6 +65,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 type app struct {
 	stdout, stderr io.Writer
 	quiet          bool
+	notes          []string
 	outputs        outputs
 	parsed         bool // the call was understood: errors are the run's
 }
@@ -120,10 +116,18 @@ func (a *app) printError(text string) {
 	fmt.Fprintln(a.stderr, "errorcell: "+oneLine(text))
 }
 
-// note tells the user what they might not expect, unless they asked for quiet.
+// note keeps what the user might not expect until the run has succeeded: one
+// that fails has just its error to tell.
 func (a *app) note(format string, args ...any) {
-	if !a.quiet {
-		fmt.Fprintln(a.stderr, "errorcell: note: "+oneLine(fmt.Sprintf(format, args...)))
+	a.notes = append(a.notes, oneLine(fmt.Sprintf(format, args...)))
+}
+
+// printNotes prints the notes, unless the user asked for quiet.
+func (a *app) printNotes() {
+	for _, note := range a.notes {
+		if !a.quiet {
+			fmt.Fprintln(a.stderr, "errorcell: note: "+note)
+		}
 	}
 }
 
@@ -195,9 +199,9 @@ func noArgs(c *cobra.Command, args []string) error {
 		}
 	}
 	if commands == nil {
-		return usagef("%s takes only flags, not the argument %q (see %[1]s --help)", c.CommandPath(), args[0])
+		return usagef("%s takes only flags, not the argument %q (see %s --help)", c.Name(), args[0], c.CommandPath())
 	}
-	return usagef("%s has no command %q; there are: %s", c.CommandPath(), args[0], strings.Join(commands, ", "))
+	return usagef("unknown command %q; %s has: %s", args[0], c.Name(), strings.Join(commands, ", "))
 }
 
 // deviceFlag adds --device, which completes to what this machine has.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ not touch those of an earlier one.`,
 		Example: `  errorcell step --in batch.npz --out errors.npz
   errorcell step --in batch.npz --out errors.npz --loss l1 --device cpu:threads=2 --json
   errorcell step --target target.npy --mu mu.npy --out errors/`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.step(c.Context(), call) },
 	}
 	flags := c.Flags()
@@ -104,7 +105,9 @@ func (a *app) step(ctx context.Context, call stepCall) error {
 		return err
 	}
 	defer dev.Close()
-	run := stepRun{app: a, ctx: ctx, call: call, cell: c, kernel: kernel, dev: dev, start: time.Now()}
+	run := stepRun{app: a, ctx: ctx, call: call, cell: c, kernel: kernel, dev: dev,
+		lossSum: math.Copysign(0, -1), // that -0, the loss of nothing, stays -0
+		start:   time.Now()}
 	if call.in != "" {
 		return run.archive()
 	}
@@ -122,87 +125,104 @@ type stepRun struct {
 
 	operands []operand // in the kernel's order; those without a name are absent
 	steps    int
-	stepped  bool // there are several steps, or one that is counted: T is an axis of the results
+	stepped  bool // T is an axis of the results, if only of length 1
 	binding  kernels.Binding
 	program  backend.Program
+	results  []result
 
-	lossSum float64
+	lossSum float64 // over all steps
 	start   time.Time
 	compute time.Duration
 }
 
 // operand is an array that the user gave.
 type operand struct {
-	name  string // by which the user calls it
-	file  string // where it is from, for messages
-	steps int    // 0 if the array is held for all steps
-	shape kernels.Shape
-	array *numpy.Array // whole, if it is in memory
+	name    string // by which the user calls it
+	file    string // where it is from, for messages
+	stepped bool   // its first axis counts steps
+	steps   int    // if it is stepped
+	shape   kernels.Shape
+	array   *numpy.Array // whole, if it is in memory
 }
 
 func (o operand) given() bool { return o.name != "" }
 
+// varies reports whether each step has its own part of the array.
+func (o operand) varies() bool { return o.stepped && o.steps != 1 }
+
+// held reports whether all steps have the same array.
+func (o operand) held() bool { return o.given() && !o.varies() }
+
 // newOperand sorts an array's axes: the first of three counts steps.
 func newOperand(name, file string, shape []int) (operand, error) {
-	o := operand{name: name, file: file, shape: append(kernels.Shape{}, shape...)}
+	o := operand{name: name, file: showPath(file), shape: append(kernels.Shape{}, shape...)}
 	switch {
 	case len(shape) == 3:
-		o.steps, o.shape = shape[0], o.shape[1:]
-		if o.steps == 0 {
-			o.steps = -1 // told apart from held: no step at all
-		}
+		o.stepped, o.steps, o.shape = true, shape[0], o.shape[1:]
 	case len(shape) > 3:
-		return o, fmt.Errorf("%s: %s has shape %v; (B, N) is wanted or, for T steps, (T, B, N)", file, name, kernels.Shape(shape))
+		return o, fmt.Errorf("%s: %s has shape %v; (B, N) is wanted or, for T steps, (T, B, N)", o.file, name, o.shape)
 	}
 	return o, nil
 }
 
 // prepare checks the operands against each other and compiles the kernel.
 func (r *stepRun) prepare() error {
+	if err := r.countSteps(); err != nil {
+		return err
+	}
 	shapes := make([]kernels.Shape, len(r.operands))
-	var first operand // of several steps
-	r.steps = 1
 	for i, o := range r.operands {
-		if !o.given() {
-			continue
-		}
-		shapes[i] = o.shape
-		if o.steps == 0 {
-			continue
-		}
-		r.stepped = true
-		n := max(o.steps, 0)
-		switch {
-		case n == 1:
-		case r.steps == 1 && !first.given():
-			r.steps, first = n, o
-		case n != r.steps:
-			return fmt.Errorf("%s: %s has %d steps and %s of %s has %d: the same number is wanted", o.file, o.name, n, first.name, first.file, r.steps)
+		if o.given() {
+			shapes[i] = o.shape
 		}
 	}
-	binding, err := r.kernel.Bind(kernels.F32, shapes...)
-	if err != nil {
+	var err error
+	if r.binding, err = r.kernel.Bind(kernels.F32, shapes...); err != nil {
 		return fmt.Errorf("%s: %w", r.files(), err)
 	}
 	for i, out := range r.kernel.Outputs() {
 		if needed, ok := r.cell.needs[out.Name]; ok && !r.operands[r.kernel.InputIndex(needed)].given() {
-			binding.Signature.Omit |= 1 << i
+			r.binding.Signature.Omit |= 1 << i
 		}
 	}
-	r.binding = binding
-	r.program, err = r.dev.Compile(r.kernel, binding.Signature)
+	r.results = r.listResults()
+	r.program, err = r.dev.Compile(r.kernel, r.binding.Signature)
 	return err
 }
 
-// files names the inputs for messages.
-func (r *stepRun) files() string {
-	var files []string
+// countSteps finds the number of steps. As along any axis in NumPy, lengths are
+// equal or 1.
+func (r *stepRun) countSteps() error {
+	r.steps = 1
+	var first operand // that has not just one
 	for _, o := range r.operands {
-		if o.given() && !slices.Contains(files, o.file) {
-			files = append(files, o.file)
+		r.stepped = r.stepped || o.stepped
+		switch {
+		case !o.varies():
+		case !first.given():
+			r.steps, first = o.steps, o
+		case o.steps != r.steps:
+			return fmt.Errorf("%s: %s has %d steps and %s of %s has %d: the same number is wanted", o.file, o.name, o.steps, first.name, first.file, r.steps)
 		}
 	}
-	return strings.Join(files, ", ")
+	return nil
+}
+
+// files names the inputs for messages, which use the kernel's names of operands.
+func (r *stepRun) files() string {
+	var files, aliases []string
+	for i, o := range r.operands {
+		if !o.given() {
+			continue
+		}
+		if !slices.Contains(files, o.file) {
+			files = append(files, o.file)
+		}
+		if own := r.kernel.InputName(i); own != o.name {
+			aliases = append(aliases, fmt.Sprintf(" (where %s is %s)", own, o.name))
+		}
+	}
+	return strings.Join(files, ", ") + strings.Join(aliases, "")
 }
 
 // result is an array that the run writes.
@@ -213,7 +233,7 @@ type result struct {
 	whole kernels.Shape // with T leading, if there are several
 }
 
-func (r *stepRun) results() []result {
+func (r *stepRun) listResults() []result {
 	var list []result
 	for i, out := range r.kernel.Outputs() {
 		if r.binding.Signature.Omits(i) {
@@ -260,7 +280,7 @@ func (r *stepRun) buffers(share []backend.Buffer) (inputs, outputs []backend.Buf
 			return nil, nil, fmt.Errorf("%s of shape %v: %w", o.name, o.shape, err)
 		}
 	}
-	for _, res := range r.results() {
+	for _, res := range r.results {
 		if outputs[res.index], err = r.dev.NewBuffer(kernels.F32, res.shape.Len()); err != nil {
 			return nil, nil, fmt.Errorf("%s of shape %v: %w", res.name, res.shape, err)
 		}
@@ -291,18 +311,17 @@ func (r *stepRun) archive() error {
 	}
 	// Start the output before the work: a folder that is not there should be
 	// known at once.
+	defer r.outputs.discard()
 	file, err := r.outputs.create(r.call.out)
 	if err != nil {
 		return err
 	}
-	defer r.discard()
-	results := r.results()
-	data, err := r.computeAll(results)
+	data, err := r.computeAll()
 	if err != nil {
 		return err
 	}
 	w := numpy.NewArchiveWriter(file)
-	for i, res := range results {
+	for i, res := range r.results {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
@@ -327,31 +346,42 @@ func (r *stepRun) readArchive() error {
 	}
 	defer in.Close()
 	r.operands = make([]operand, r.kernel.NumInputs())
+	var others []string
+	var bytes float64
 	for _, name := range in.Names() {
 		at := r.kernel.InputIndex(r.cell.operandOf(name))
 		if at < 0 {
 			if !r.isResult(name) {
-				r.note("%s: array %q is no operand of the %s cell and was not read; those are: %s", r.call.in, name, r.cell.name, strings.Join(r.cell.arrayNames(), ", "))
+				others = append(others, name)
 			}
 			continue
 		}
 		if r.operands[at].given() {
-			return fmt.Errorf("%s: it has %q and %q, which are two names of one operand", r.call.in, r.operands[at].name, name)
+			return fmt.Errorf("%s: it has %q and %q, which are two names of one operand", showPath(r.call.in), r.operands[at].name, name)
 		}
-		array, err := in.Read(name)
+		header, err := in.Header(name)
 		if err != nil {
 			return err
 		}
-		if array.Converted() {
-			r.note("%s: array %q was converted from %s to float32", r.call.in, name, array.DType)
-		}
-		if r.operands[at], err = newOperand(name, r.call.in, array.Shape); err != nil {
+		if r.operands[at], err = newOperand(name, r.call.in, header.Shape); err != nil {
 			return err
 		}
-		r.operands[at].array = array
+		if bytes += sizeOf(header.Shape); tooLarge(bytes) {
+			return r.memoryError(bytes)
+		}
+		if r.operands[at].array, err = in.Read(name); err != nil {
+			return err
+		}
+		if r.operands[at].array.Converted() {
+			r.note("%s: array %q was converted from %s to float32", showPath(r.call.in), name, header.DType)
+		}
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
+	}
+	if others != nil {
+		r.note("%s: not read, as the %s cell has no such operands (it has %s): %s",
+			showPath(r.call.in), r.cell.name, strings.Join(r.cell.arrayNames(), ", "), showNames(others))
 	}
 	for i, o := range r.operands {
 		if needed := r.kernel.Inputs()[i]; !o.given() && !needed.Optional {
@@ -381,16 +411,19 @@ func (r *stepRun) isResult(name string) bool {
 
 // computeAll runs every step on arrays in memory. It gives the data of each
 // result.
-func (r *stepRun) computeAll(results []result) ([][]float32, error) {
-	if err := r.checkMemory(results); err != nil {
+func (r *stepRun) computeAll() ([][]float32, error) {
+	if err := r.checkMemory(nil); err != nil {
 		return nil, err
 	}
 	inputs, outputs, err := r.buffers(nil)
 	if err != nil {
 		return nil, err
 	}
-	data := make([][]float32, len(results))
-	for i, res := range results {
+	if err := r.checkMemory(slices.Concat(inputs, outputs)); err != nil {
+		return nil, err
+	}
+	data := make([][]float32, len(r.results))
+	for i, res := range r.results {
 		data[i] = make([]float32, res.whole.Len())
 	}
 	bar := r.progress("steps", int64(r.steps), false)
@@ -400,22 +433,20 @@ func (r *stepRun) computeAll(results []result) ([][]float32, error) {
 			return nil, err
 		}
 		for i, o := range r.operands {
-			if !o.given() || t > 0 && o.steps <= 1 {
-				continue
+			part, n := 0, o.shape.Len()
+			if o.varies() {
+				part = t
 			}
-			n := o.shape.Len()
-			part := o.array.Data[:n]
-			if o.steps > 1 {
-				part = o.array.Data[t*n:][:n]
-			}
-			if err := backend.Upload(inputs[i], part); err != nil {
-				return nil, err
+			if o.varies() || o.held() && t == 0 {
+				if err := backend.Upload(inputs[i], o.array.Data[part*n:][:n]); err != nil {
+					return nil, err
+				}
 			}
 		}
 		if err := r.once(inputs, outputs); err != nil {
 			return nil, err
 		}
-		for i, res := range results {
+		for i, res := range r.results {
 			n := res.shape.Len()
 			part := data[i][t*n:][:n]
 			if err := backend.Download(outputs[res.index], part); err != nil {
@@ -437,20 +468,42 @@ func (r *stepRun) addLoss(res result, values []float32) {
 	}
 }
 
-// checkMemory refuses results that cannot fit: small operands can broadcast to
-// large results.
-func (r *stepRun) checkMemory(results []result) error {
-	var bytes float64 // an int could overflow
-	for _, res := range results {
-		size := 4.0
-		for _, d := range res.whole {
-			size *= float64(d)
+// checkMemory refuses operands and results that cannot fit, whole, beside those
+// of the device's arrays that are in the host's memory too. Small operands can
+// broadcast to large results.
+func (r *stepRun) checkMemory(buffers []backend.Buffer) error {
+	var bytes float64
+	for _, o := range r.operands {
+		if o.given() {
+			bytes += sizeOf(o.array.Shape)
 		}
-		bytes += size
 	}
-	if bytes > float64(memory.Limit()) {
-		return fmt.Errorf("%s: the results need %.3g GB, there are %.3g GB of memory: .npy files of shape (T, B, N) are computed step by step (see errorcell step --help)",
-			r.files(), bytes/1e9, float64(memory.Limit())/1e9)
+	for _, res := range r.results {
+		bytes += sizeOf(res.whole)
+	}
+	for _, b := range buffers {
+		if b != nil {
+			bytes += float64(len(b.Host()))
+		}
+	}
+	if tooLarge(bytes) {
+		return r.memoryError(bytes)
 	}
 	return nil
+}
+
+// sizeOf is the number of bytes of a float32 array; an int could overflow.
+func sizeOf(shape []int) float64 {
+	size := 4.0
+	for _, d := range shape {
+		size *= float64(d)
+	}
+	return size
+}
+
+func tooLarge(bytes float64) bool { return bytes > float64(memory.Limit()) }
+
+func (r *stepRun) memoryError(bytes float64) error {
+	return fmt.Errorf("%s: operands and results need %.3g GB, there are %.3g GB of memory: .npy files of shape (T, B, N) are computed step by step (see errorcell step --help)",
+		r.files(), bytes/1e9, float64(memory.Limit())/1e9)
 }

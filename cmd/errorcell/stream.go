@@ -1,11 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -30,38 +29,29 @@ type slot struct {
 // stream runs from .npy files to a folder of .npy files, in constant memory.
 func (r *stepRun) stream(files map[string]string) error {
 	sources, err := r.openStreams(files)
-	defer func() {
-		for _, s := range sources {
-			s.Close()
-		}
-	}()
+	defer closeStreams(sources)
 	if err != nil {
 		return err
 	}
 	if err := r.prepare(); err != nil {
 		return err
 	}
-	results := r.results()
-	created, err := makeFolder(r.call.out)
+	ring, err := r.makeSlots()
 	if err != nil {
 		return err
 	}
-	writers, err := r.createStreams(results)
-	defer func() {
-		r.discard()
-		if created {
-			os.Remove(r.call.out) // only if it is still empty
+	defer r.outputs.discard()
+	sinks, err := r.createStreams()
+	if err != nil {
+		return err
+	}
+	if err := r.pump(ring, sources, sinks); err != nil {
+		return err
+	}
+	for _, w := range sinks {
+		if err := w.Flush(); err != nil {
+			return err
 		}
-	}()
-	if err != nil {
-		return err
-	}
-	ring, err := r.makeSlots(sources, results)
-	if err != nil {
-		return err
-	}
-	if err := r.pump(ring, sources, results, writers); err != nil {
-		return err
 	}
 	if err := r.outputs.commit(); err != nil {
 		return err
@@ -69,75 +59,111 @@ func (r *stepRun) stream(files map[string]string) error {
 	return r.summarise()
 }
 
-// openStreams opens the operands' files; the streams are in the kernel's order.
-func (r *stepRun) openStreams(files map[string]string) (map[int]*numpy.Stream, error) {
-	sources := map[int]*numpy.Stream{}
+// openStreams opens the operands' files; the streams are in the kernel's order,
+// nil for operands that are absent.
+func (r *stepRun) openStreams(files map[string]string) ([]*numpy.Stream, error) {
+	sources := make([]*numpy.Stream, r.kernel.NumInputs())
 	r.operands = make([]operand, r.kernel.NumInputs())
+	names := make([]string, r.kernel.NumInputs())
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		at := r.kernel.InputIndex(r.cell.operandOf(name))
 		if at < 0 {
-			return sources, usagef("--%s is no operand of the %s cell", name, r.cell.name)
+			return nil, usagef("--%s is no operand of the %s cell", name, r.cell.name)
 		}
-		if r.operands[at].given() {
-			return sources, usagef("--%s and --%s are two names of one operand", r.operands[at].name, name)
+		if names[at] != "" {
+			return nil, usagef("--%s and --%s are two names of one operand", names[at], name)
 		}
-		s, err := numpy.OpenStream(files[name])
-		if err != nil {
-			return sources, err
-		}
-		sources[at] = s
-		if s.Header().DType != "<f4" {
-			r.note("%s: it is converted from %s to float32", files[name], s.Header().DType)
-		}
-		if r.operands[at], err = newOperand(name, files[name], s.Header().Shape); err != nil {
-			return sources, err
-		}
+		names[at] = name
 	}
 	for i, in := range r.kernel.Inputs() {
-		if !r.operands[i].given() && !in.Optional {
-			return sources, usagef("step needs --%s FILE.npy beside the other operands", in.Name)
+		if names[i] == "" && !in.Optional {
+			return nil, usagef("step needs --%s FILE.npy beside the other operands", in.Name)
+		}
+	}
+	if err := r.openEach(sources, names, files); err != nil {
+		return sources, err
+	}
+	for at, s := range sources {
+		if s == nil {
+			continue
+		}
+		name, path := names[at], files[names[at]]
+		if s.Header().DType != "<f4" {
+			r.note("%s: it was converted from %s to float32", showPath(path), s.Header().DType)
+		}
+		var err error
+		if r.operands[at], err = newOperand(name, path, s.Header().Shape); err != nil {
+			return sources, err
 		}
 	}
 	return sources, nil
 }
 
-// makeFolder makes the output's folder if it is not there; its parent must be.
-func makeFolder(path string) (created bool, err error) {
-	info, err := os.Stat(path)
-	switch {
-	case err == nil && info.IsDir():
-		return false, nil
-	case err == nil:
-		return false, fmt.Errorf("%s: it is a file; the results of .npy files go to a folder", path)
+// openEach opens the files all at once: to open a pipe waits for its writer,
+// which could be opening another one first.
+func (r *stepRun) openEach(sources []*numpy.Stream, names []string, files map[string]string) error {
+	type opened struct {
+		at     int
+		stream *numpy.Stream
+		err    error
 	}
-	if err := os.Mkdir(path, 0o777); err != nil {
-		if pathErr, ok := err.(*fs.PathError); ok {
-			err = pathErr.Err
+	each := make(chan opened, len(files))
+	for at, name := range names {
+		if name == "" {
+			continue
 		}
-		return false, fmt.Errorf("%s: the folder cannot be made: %w", path, err)
+		go func() {
+			s, err := numpy.OpenStream(files[name])
+			each <- opened{at, s, err}
+		}()
 	}
-	return true, nil
+	for range files {
+		select {
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		case o := <-each:
+			if o.err != nil {
+				return o.err
+			}
+			sources[o.at] = o.stream
+		}
+	}
+	return nil
 }
 
-// createStreams starts the results' files.
-func (r *stepRun) createStreams(results []result) ([]*numpy.File, error) {
-	var writers []*numpy.File
-	for _, res := range results {
-		w, err := r.outputs.create(filepath.Join(r.call.out, res.name+".npy"))
+func closeStreams(sources []*numpy.Stream) {
+	for _, s := range sources {
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+// createStreams starts the results' files. Their writers are buffered for the
+// sake of small results: L is a number a step.
+func (r *stepRun) createStreams() ([]*bufio.Writer, error) {
+	if err := r.outputs.makeFolder(r.call.out); err != nil {
+		return nil, err
+	}
+	var sinks []*bufio.Writer
+	for _, res := range r.results {
+		path := filepath.Join(r.call.out, res.name+".npy")
+		f, err := r.outputs.create(path)
 		if err != nil {
 			return nil, err
 		}
+		w := bufio.NewWriterSize(f, 64<<10)
 		if err := numpy.WriteHeader(w, res.whole); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", showPath(path), err)
 		}
-		writers = append(writers, w)
+		sinks = append(sinks, w)
 	}
-	return writers, nil
+	return sinks, nil
 }
 
 // makeSlots makes the memory for the steps under way. Operands that are held
-// for all steps are read here, once, and shared by the slots.
-func (r *stepRun) makeSlots(sources map[int]*numpy.Stream, results []result) ([]*slot, error) {
+// for all steps are shared by the slots.
+func (r *stepRun) makeSlots() ([]*slot, error) {
 	held := make([]backend.Buffer, len(r.operands))
 	var ring []*slot
 	for range min(slots, max(r.steps, 1)) {
@@ -145,28 +171,18 @@ func (r *stepRun) makeSlots(sources map[int]*numpy.Stream, results []result) ([]
 		if err != nil {
 			return nil, err
 		}
-		s := &slot{inputs: inputs, outputs: outputs, read: make([][]float32, len(inputs)), write: make([][]float32, len(results))}
-		for i, b := range inputs {
-			if b != nil {
-				s.read[i] = hostSide(b)
+		s := &slot{inputs: inputs, outputs: outputs, read: make([][]float32, len(inputs)), write: make([][]float32, len(r.results))}
+		for i, o := range r.operands {
+			if !o.given() {
+				continue
 			}
-		}
-		for i, res := range results {
-			s.write[i] = hostSide(outputs[res.index])
-		}
-		if ring == nil {
-			for i, o := range r.operands {
-				if !o.given() || o.steps > 1 || o.steps < 0 {
-					continue
-				}
-				if err := sources[i].Read(s.read[i]); err != nil {
-					return nil, err
-				}
-				if err := toDevice(inputs[i], s.read[i]); err != nil {
-					return nil, err
-				}
+			s.read[i] = hostSide(inputs[i])
+			if !o.varies() {
 				held[i] = inputs[i]
 			}
+		}
+		for i, res := range r.results {
+			s.write[i] = hostSide(outputs[res.index])
 		}
 		ring = append(ring, s)
 	}
@@ -181,32 +197,16 @@ func hostSide(b backend.Buffer) []float32 {
 	return make([]float32, b.Len())
 }
 
-// toDevice and toHost bring a buffer and its host side together, where they
-// are not one.
-func toDevice(b backend.Buffer, host []float32) error {
-	if b.Host() != nil {
-		return nil
-	}
-	return backend.Upload(b, host)
-}
-
-func toHost(b backend.Buffer, host []float32) error {
-	if b.Host() != nil {
-		return nil
-	}
-	return backend.Download(b, host)
-}
-
 // pump moves every step through the slots: while one is computed, the next is
 // read and the last one written.
-func (r *stepRun) pump(ring []*slot, sources map[int]*numpy.Stream, results []result, writers []*numpy.File) error {
+func (r *stepRun) pump(ring []*slot, sources []*numpy.Stream, sinks []*bufio.Writer) error {
 	free, full, done := make(chan *slot, slots), make(chan *slot, slots), make(chan *slot, slots)
 	for _, s := range ring {
 		free <- s
 	}
 	var stepBytes int64
 	for i, o := range r.operands {
-		if o.steps > 1 {
+		if o.varies() {
 			stepBytes += 4 * int64(len(ring[0].read[i]))
 		}
 	}
@@ -214,48 +214,77 @@ func (r *stepRun) pump(ring []*slot, sources map[int]*numpy.Stream, results []re
 	defer bar.Close()
 
 	g, ctx := errgroup.WithContext(r.ctx)
+	// A read from a pipe could wait for ever when the run has failed elsewhere,
+	// or is to stop.
+	defer context.AfterFunc(ctx, func() { closeStreams(sources) })()
 	g.Go(func() error {
 		defer close(full)
+		if err := r.read(ring[0], sources, operand.held); err != nil {
+			return err
+		}
+		if err := r.upload(ring[0], operand.held); err != nil {
+			return err
+		}
 		return r.each(ctx, free, full, func(s *slot) error {
-			for i, o := range r.operands {
-				if o.steps > 1 {
-					if err := sources[i].Read(s.read[i]); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
+			return r.read(s, sources, operand.varies)
 		})
 	})
 	g.Go(func() error {
 		defer close(done)
 		return r.each(ctx, full, done, func(s *slot) error {
-			for i, o := range r.operands {
-				if o.steps > 1 {
-					if err := toDevice(s.inputs[i], s.read[i]); err != nil {
-						return err
-					}
-				}
+			if err := r.upload(s, operand.varies); err != nil {
+				return err
 			}
 			return r.once(s.inputs, s.outputs)
 		})
 	})
 	g.Go(func() error {
 		return r.each(ctx, done, free, func(s *slot) error {
-			for i, res := range results {
-				if err := toHost(s.outputs[res.index], s.write[i]); err != nil {
-					return err
-				}
-				if err := numpy.WriteData(writers[i], s.write[i]); err != nil {
-					return err
-				}
-				r.addLoss(res, s.write[i])
-			}
 			bar.Add64(stepBytes)
-			return nil
+			return r.write(s, sinks)
 		})
 	})
 	return g.Wait()
+}
+
+// read fills the host's side of those operands from their files, and upload
+// brings them to the device.
+func (r *stepRun) read(s *slot, sources []*numpy.Stream, which func(operand) bool) error {
+	for i, o := range r.operands {
+		if which(o) {
+			if err := sources[i].Read(s.read[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *stepRun) upload(s *slot, which func(operand) bool) error {
+	for i, o := range r.operands {
+		if which(o) && s.inputs[i].Host() == nil {
+			if err := backend.Upload(s.inputs[i], s.read[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write gets the results from the device and puts them to their files.
+func (r *stepRun) write(s *slot, sinks []*bufio.Writer) error {
+	for i, res := range r.results {
+		if b := s.outputs[res.index]; b.Host() == nil {
+			if err := backend.Download(b, s.write[i]); err != nil {
+				return err
+			}
+		}
+		if err := numpy.WriteData(sinks[i], s.write[i]); err != nil {
+			return err
+		}
+		r.addLoss(res, s.write[i])
+	}
+	return nil
 }
 
 // each does the work for every step, on the slots that come, and passes them on.

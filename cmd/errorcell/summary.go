@@ -41,6 +41,22 @@ func (n number) MarshalJSON() ([]byte, error) {
 
 // summarise tells what was done: one line for people, or JSON for machines.
 func (r *stepRun) summarise() error {
+	r.printNotes()
+	s := r.summary()
+	var err error
+	switch to := r.summaryWriter(); {
+	case r.call.asJSON:
+		err = json.NewEncoder(to).Encode(s)
+	case !r.quiet:
+		_, err = fmt.Fprintln(to, s)
+	}
+	if err != nil {
+		return fmt.Errorf("the results were written to %s, the summary was not: %w", showPath(s.Out), err)
+	}
+	return nil
+}
+
+func (r *stepRun) summary() summary {
 	s := summary{Device: r.dev.Name(), Cell: r.cell.name, Loss: r.call.loss, Steps: r.steps,
 		Rows: r.binding.Rows, Cols: r.binding.Cols, L: number(r.lossSum), Out: r.call.out}
 	s.Seconds.Total, s.Seconds.Compute = time.Since(r.start).Seconds(), r.compute.Seconds()
@@ -49,27 +65,42 @@ func (r *stepRun) summarise() error {
 			s.Bytes += 4 * int64(o.shape.Len())
 		}
 	}
-	for _, res := range r.results() {
+	for _, res := range r.results {
 		s.Bytes += 4 * int64(res.shape.Len())
 	}
 	s.Bytes *= int64(s.Steps)
-	if r.call.asJSON {
-		return json.NewEncoder(r.stdout).Encode(s)
-	}
-	if r.quiet {
-		return nil
-	}
+	return s
+}
+
+func (s summary) String() string {
 	steps := "1 step"
-	if r.steps != 1 {
-		steps = fmt.Sprintf("%d steps", r.steps)
+	if s.Steps != 1 {
+		steps = fmt.Sprintf("%d steps", s.Steps)
 	}
 	speed := ""
 	if s.Seconds.Compute > 0 {
 		speed = fmt.Sprintf(" (%.3g GB/s)", float64(s.Bytes)/s.Seconds.Compute/1e9)
 	}
-	_, err := fmt.Fprintf(r.stdout, "%s: %s of %d x %d on %s in %s%s, L = %v, written to %s\n", r.cell.name, steps, s.Rows, s.Cols, s.Device,
-		r.compute.Round(time.Microsecond), speed, float64(s.L), s.Out)
-	return err
+	compute := time.Duration(s.Seconds.Compute * float64(time.Second)).Round(time.Microsecond)
+	return fmt.Sprintf("%s: %s of %d x %d on %s in %v%s, L = %v, written to %s",
+		s.Cell, steps, s.Rows, s.Cols, s.Device, compute, speed, float64(s.L), showPath(s.Out))
+}
+
+// summaryWriter is stdout, unless the results themselves go there.
+func (r *stepRun) summaryWriter() io.Writer {
+	stdout, ok := r.stdout.(*os.File)
+	if !ok {
+		return r.stdout
+	}
+	summaries, err := stdout.Stat()
+	if err != nil {
+		return r.stdout
+	}
+	results, err := os.Stat(r.call.out)
+	if err != nil || !os.SameFile(summaries, results) || summaries.Mode()&os.ModeCharDevice != 0 {
+		return r.stdout
+	}
+	return r.stderr
 }
 
 // progress is a bar on stderr with rate and time left, if that is a terminal

@@ -1,3 +1,5 @@
+//go:build linux
+
 // What is measured, or made, in Linux's own way: memory and terminals.
 
 package main

@@ -33,6 +33,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	registerFar()
 	if os.Getenv(envMain) == "" {
 		os.Exit(m.Run())
 	}

@@ -36,14 +36,14 @@ func (o *outputs) makeFolder(path string) error {
 	case err == nil && info.IsDir():
 		return nil
 	case err == nil:
-		return fmt.Errorf("%s: it is a file; the results of .npy files go to a folder", showPath(path))
+		return fmt.Errorf("%s: it is a file; the results of .npy files go to a folder", numpy.ShowPath(path))
 	}
 	if err := os.Mkdir(path, 0o777); err != nil {
 		var cause *fs.PathError
 		if errors.As(err, &cause) {
 			err = cause.Err
 		}
-		return fmt.Errorf("%s: the folder cannot be made: %w", showPath(path), err)
+		return fmt.Errorf("%s: the folder cannot be made: %w", numpy.ShowPath(path), err)
 	}
 	o.folder = path
 	return nil
@@ -66,12 +66,17 @@ func (o *outputs) create(path string) (*numpy.File, error) {
 	return f, nil
 }
 
-// commit puts every file in its place.
+// commit puts every file in its place, once all are complete.
 func (o *outputs) commit() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
 		return errEnded
+	}
+	for _, f := range o.files {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	for _, f := range o.files {
 		if err := f.Commit(); err != nil {

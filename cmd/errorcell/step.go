@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"errorcell/backend"
 	"errorcell/internal/memory"
@@ -50,7 +51,12 @@ not touch those of an earlier one.`,
   errorcell step --in batch.npz --out errors.npz --loss l1 --device cpu:threads=2 --json
   errorcell step --target target.npy --mu mu.npy --out errors/`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.step(c.Context(), call) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := refuseEmpty(c.Flags()); err != nil {
+				return err
+			}
+			return a.step(c.Context(), call)
+		},
 	}
 	flags := c.Flags()
 	flags.StringVarP(&call.in, "in", "i", "", "`FILE`.npz with the operands")
@@ -68,6 +74,18 @@ not touch those of an earlier one.`,
 	must(c.RegisterFlagCompletionFunc("cell", cobra.FixedCompletions(cellNames(), cobra.ShellCompDirectiveNoFileComp)))
 	must(c.RegisterFlagCompletionFunc("loss", cobra.FixedCompletions(cells[0].losses, cobra.ShellCompDirectiveNoFileComp)))
 	return c
+}
+
+// refuseEmpty refuses flags with an empty value, such as --mask "$MASK" where
+// there is no such variable: to go on without the mask would be wrong. An empty
+// device is the default one.
+func refuseEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" && f.Name != "device" {
+			err = usagef("--%s is empty: a value is wanted, or no --%[1]s", f.Name)
+		}
+	})
+	return err
 }
 
 // streamNames lists the operands of all cells, by all their names.
@@ -155,7 +173,7 @@ func (o operand) held() bool { return o.given() && !o.varies() }
 
 // newOperand sorts an array's axes: the first of three counts steps.
 func newOperand(name, file string, shape []int) (operand, error) {
-	o := operand{name: name, file: showPath(file), shape: append(kernels.Shape{}, shape...)}
+	o := operand{name: name, file: numpy.ShowPath(file), shape: append(kernels.Shape{}, shape...)}
 	switch {
 	case len(shape) == 3:
 		o.stepped, o.steps, o.shape = true, shape[0], o.shape[1:]
@@ -357,7 +375,7 @@ func (r *stepRun) readArchive() error {
 			continue
 		}
 		if r.operands[at].given() {
-			return fmt.Errorf("%s: it has %q and %q, which are two names of one operand", showPath(r.call.in), r.operands[at].name, name)
+			return fmt.Errorf("%s: it has %q and %q, which are two names of one operand", numpy.ShowPath(r.call.in), r.operands[at].name, name)
 		}
 		header, err := in.Header(name)
 		if err != nil {
@@ -373,7 +391,7 @@ func (r *stepRun) readArchive() error {
 			return err
 		}
 		if r.operands[at].array.Converted() {
-			r.note("%s: array %q was converted from %s to float32", showPath(r.call.in), name, header.DType)
+			r.note("%s: array %q was converted from %s to float32", numpy.ShowPath(r.call.in), name, header.DType)
 		}
 		if err := r.ctx.Err(); err != nil {
 			return err
@@ -381,7 +399,7 @@ func (r *stepRun) readArchive() error {
 	}
 	if others != nil {
 		r.note("%s: not read, as the %s cell has no such operands (it has %s): %s",
-			showPath(r.call.in), r.cell.name, strings.Join(r.cell.arrayNames(), ", "), showNames(others))
+			numpy.ShowPath(r.call.in), r.cell.name, strings.Join(r.cell.arrayNames(), ", "), showNames(others))
 	}
 	for i, o := range r.operands {
 		if needed := r.kernel.Inputs()[i]; !o.given() && !needed.Optional {

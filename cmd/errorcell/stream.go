@@ -89,7 +89,7 @@ func (r *stepRun) openStreams(files map[string]string) ([]*numpy.Stream, error) 
 		}
 		name, path := names[at], files[names[at]]
 		if s.Header().DType != "<f4" {
-			r.note("%s: it was converted from %s to float32", showPath(path), s.Header().DType)
+			r.note("%s: it was converted from %s to float32", numpy.ShowPath(path), s.Header().DType)
 		}
 		var err error
 		if r.operands[at], err = newOperand(name, path, s.Header().Shape); err != nil {
@@ -100,7 +100,8 @@ func (r *stepRun) openStreams(files map[string]string) ([]*numpy.Stream, error) 
 }
 
 // openEach opens the files all at once: to open a pipe waits for its writer,
-// which could be opening another one first.
+// which could be opening another one first. After an error, some may still be
+// waiting; they are left to the process's end.
 func (r *stepRun) openEach(sources []*numpy.Stream, names []string, files map[string]string) error {
 	type opened struct {
 		at     int
@@ -154,7 +155,7 @@ func (r *stepRun) createStreams() ([]*bufio.Writer, error) {
 		}
 		w := bufio.NewWriterSize(f, 64<<10)
 		if err := numpy.WriteHeader(w, res.whole); err != nil {
-			return nil, fmt.Errorf("%s: %w", showPath(path), err)
+			return nil, fmt.Errorf("%s: %w", numpy.ShowPath(path), err)
 		}
 		sinks = append(sinks, w)
 	}
@@ -173,11 +174,13 @@ func (r *stepRun) makeSlots() ([]*slot, error) {
 		}
 		s := &slot{inputs: inputs, outputs: outputs, read: make([][]float32, len(inputs)), write: make([][]float32, len(r.results))}
 		for i, o := range r.operands {
-			if !o.given() {
-				continue
+			switch {
+			case o.held() && ring != nil:
+				s.read[i] = ring[0].read[i]
+			case o.given():
+				s.read[i] = hostSide(inputs[i])
 			}
-			s.read[i] = hostSide(inputs[i])
-			if !o.varies() {
+			if o.held() {
 				held[i] = inputs[i]
 			}
 		}
@@ -240,8 +243,11 @@ func (r *stepRun) pump(ring []*slot, sources []*numpy.Stream, sinks []*bufio.Wri
 	})
 	g.Go(func() error {
 		return r.each(ctx, done, free, func(s *slot) error {
+			if err := r.write(s, sinks); err != nil {
+				return err
+			}
 			bar.Add64(stepBytes)
-			return r.write(s, sinks)
+			return nil
 		})
 	})
 	return g.Wait()

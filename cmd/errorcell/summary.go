@@ -10,6 +10,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+
+	"errorcell/internal/numpy"
 )
 
 // summary is what --json prints.
@@ -51,7 +53,7 @@ func (r *stepRun) summarise() error {
 		_, err = fmt.Fprintln(to, s)
 	}
 	if err != nil {
-		return fmt.Errorf("the results were written to %s, the summary was not: %w", showPath(s.Out), err)
+		return fmt.Errorf("the results were written to %s, the summary was not: %w", numpy.ShowPath(s.Out), err)
 	}
 	return nil
 }
@@ -83,7 +85,7 @@ func (s summary) String() string {
 	}
 	compute := time.Duration(s.Seconds.Compute * float64(time.Second)).Round(time.Microsecond)
 	return fmt.Sprintf("%s: %s of %d x %d on %s in %v%s, L = %v, written to %s",
-		s.Cell, steps, s.Rows, s.Cols, s.Device, compute, speed, float64(s.L), showPath(s.Out))
+		s.Cell, steps, s.Rows, s.Cols, s.Device, compute, speed, float64(s.L), numpy.ShowPath(s.Out))
 }
 
 // summaryWriter is stdout, unless the results themselves go there.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // oneLine makes one line of a text, whatever it holds, that a terminal shows as
@@ -20,15 +19,6 @@ func oneLine(text string) string {
 		}
 	}
 	return line.String()
-}
-
-// showPath shows a path in full, quoted if it has to be.
-func showPath(path string) string {
-	unprintable := func(r rune) bool { return !strconv.IsPrint(r) }
-	if path == "" || !utf8.ValidString(path) || strings.ContainsFunc(path, unprintable) {
-		return strconv.Quote(path)
-	}
-	return path
 }
 
 // Of names that a file gives, which may be anything, this much is shown.

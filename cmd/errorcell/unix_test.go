@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,10 +32,13 @@ func mkfifo(t *testing.T, path string) {
 // each, and keeps it open until the test's end where it is to hang.
 func feed(t *testing.T, path string, pause time.Duration, hang bool, parts ...[]byte) {
 	t.Helper()
+	ended := t.Context()
 	go func() {
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
-			t.Error(err)
+			if ended.Err() == nil { // else nobody has read, nor will
+				t.Error(err)
+			}
 			return
 		}
 		defer f.Close()
@@ -44,7 +49,7 @@ func feed(t *testing.T, path string, pause time.Duration, hang bool, parts ...[]
 			time.Sleep(pause)
 		}
 		if hang {
-			<-t.Context().Done()
+			<-ended.Done()
 		}
 	}()
 }
@@ -80,8 +85,9 @@ func waitFor(t *testing.T, folder string) {
 }
 
 // checkStopped sends a signal to a command once it is ready, and makes sure that it
-// ends soon, as it should, with everything as it was.
-func checkStopped(t *testing.T, c *exec.Cmd, sig syscall.Signal, ready func()) {
+// ends soon, as it should, with everything as it was. It returns how long that
+// took.
+func checkStopped(t *testing.T, c *exec.Cmd, sig syscall.Signal, ready func()) time.Duration {
 	t.Helper()
 	before := contents(t, c.Dir)
 	var stderr strings.Builder
@@ -95,17 +101,22 @@ func checkStopped(t *testing.T, c *exec.Cmd, sig syscall.Signal, ready func()) {
 		t.Fatal(err)
 	}
 	c.Wait()
-	if took := time.Since(start); took > grace+time.Second {
+	took := time.Since(start)
+	if took > grace+time.Second {
 		t.Errorf("it took %v to stop", took)
 	}
 	checkFailure(t, outcome{c.ProcessState.ExitCode(), "", stderr.String()}, exitSignal+int(sig), "stopped by "+sig.String(), "no output was written")
 	checkContents(t, c.Dir, before)
+	return took
 }
 
 func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		for _, out := range []string{"old", "new"} {
 			t.Run(fmt.Sprintf("%v while a pipe is slow, into %s", sig, out), func(t *testing.T) {
+				if sig == syscall.SIGHUP && signal.Ignored(sig) {
+					t.Skip("hangups are ignored here: run the tests without nohup for this one")
+				}
 				t.Parallel()
 				folder, in := streamFolder(t)
 				feed(t, filepath.Join(folder, "pipe"), 0, true, bytesOf(t, in["target"])[:100_000])
@@ -150,15 +161,14 @@ func TestSignals(t *testing.T) {
 		folder, in := streamFolder(t)
 		writeNPZ(t, filepath.Join(folder, "in.npz"), in)
 		c := command(t, folder, "step", "--in", "in.npz", "--out", "pipe")
-		start := time.Now()
-		checkStopped(t, c, syscall.SIGTERM, func() {
+		took := checkStopped(t, c, syscall.SIGTERM, func() {
 			settle()
 			if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(100 * time.Millisecond)
 		})
-		if took := time.Since(start); took > grace {
+		if took > grace/2 {
 			t.Errorf("the second signal did not end the wait: it took %v", took)
 		}
 	})
@@ -208,11 +218,12 @@ func TestPipes(t *testing.T) {
 	// To a pipe and to stdout.
 	writeNPZ(t, filepath.Join(folder, "in.npz"), arrays{"target": at(in["target"], 0), "mu": at(in["mu"], 0), "modulator": in["modulator"]})
 	first := arrays{"dmu": at(want["dmu"], 0), "dtarget": at(want["dtarget"], 0), "L": at(want["L"], 0)}
-	got := errorcell(t, folder, "step", "--in", "in.npz", "--out", "/dev/stdout")
-	write(t, filepath.Join(folder, "stdout.npz"), []byte(got.stdout))
-	checkArrays(t, readNPZ(t, filepath.Join(folder, "stdout.npz")), first)
-	if !strings.HasPrefix(got.stderr, "laplacian: 1 step") {
-		t.Errorf("the summary on stderr is %q", got.stderr)
+	if got := errorcell(t, folder, "step", "--in", "in.npz", "--out", "/dev/stdout"); runtime.GOOS == "linux" {
+		write(t, filepath.Join(folder, "stdout.npz"), []byte(got.stdout))
+		checkArrays(t, readNPZ(t, filepath.Join(folder, "stdout.npz")), first)
+		if !strings.HasPrefix(got.stderr, "laplacian: 1 step") {
+			t.Errorf("the summary on stderr is %q", got.stderr)
+		}
 	}
 	mkfifo(t, filepath.Join(folder, "out"))
 	read := make(chan []byte)
@@ -338,7 +349,15 @@ func TestLimits(t *testing.T) {
 		checkFailure(t, finish(t, limited(t, "-f 100", folder, args...)), exitFailed, "file too large")
 		checkContents(t, folder, before)
 	}
-	checkFailure(t, finish(t, limited(t, "-n 8", folder, stream...)), exitFailed, "too many open files")
+	// Downwards, as the runtime itself crashes where there are but a few files.
+	for files := 24; ; files-- {
+		got := finish(t, limited(t, fmt.Sprint("-n ", files), folder, stream...))
+		if got.status != 0 || files == 0 {
+			checkFailure(t, got, exitFailed, "too many open files")
+			break
+		}
+		before = contents(t, folder)
+	}
 	checkContents(t, folder, before)
 	c := command(t, folder, stream...)
 	c.Env = append(c.Env, "GOMAXPROCS=1")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 )
@@ -38,13 +39,13 @@ type Archive struct {
 // OpenArchive opens a .npz file and reads its directory. No array is read yet,
 // but it is an error if two of them have the same name.
 func OpenArchive(path string) (*Archive, error) {
+	// Opening a pipe waits for its writer, and reading would not help then.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, &FormatError{File: path, Reason: "an archive can only be read from a regular file, not from a pipe or device"}
+	}
 	f, info, err := openInput(path, ".npz archive")
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		f.Close()
-		return nil, &FormatError{File: path, Reason: "an archive can only be read from a regular file, not from a pipe or device"}
 	}
 	a, err := newArchive(path, f, info.Size())
 	if err != nil {

@@ -29,7 +29,7 @@ func (e *FormatError) Error() string {
 		text = "array " + showName(e.Array) + ": " + text
 	}
 	if e.File != "" {
-		text = showPath(e.File) + ": " + text
+		text = ShowPath(e.File) + ": " + text
 	}
 	return text
 }
@@ -53,14 +53,15 @@ func pathError(path string, err error) error {
 	if errors.As(err, &two) {
 		err = two.Err
 	}
-	return fmt.Errorf("%s: %w", showPath(path), err)
+	return fmt.Errorf("%s: %w", ShowPath(path), err)
 }
 
 // longest is how many bytes of a foreign text an error shows.
 const longest = 60
 
-// showPath shows a path, which the user gave and so knows, in full.
-func showPath(path string) string {
+// ShowPath shows a path, which the user gave and so knows, in full; quoted if a
+// terminal would not show it as it is.
+func ShowPath(path string) string {
 	if path != "" && printable(path) {
 		return path
 	}

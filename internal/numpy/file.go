@@ -21,6 +21,7 @@ type File struct {
 	path   string // as given, for errors
 	target string // the file to replace; empty if it is written directly
 	file   *os.File
+	synced bool // complete and closed
 	done   bool
 }
 
@@ -41,7 +42,7 @@ func create(path string) (*File, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && path != "":
-		return createTemporary(path, path)
+		return createNew(path)
 	case err != nil:
 		return nil, err
 	case info.IsDir():
@@ -51,6 +52,19 @@ func create(path string) (*File, error) {
 		return &File{path: path, file: f}, err
 	}
 	return createReplacement(path, info.Mode().Perm())
+}
+
+// createNew starts the output to a file that is not there yet, or to which a
+// symbolic link points.
+func createNew(path string) (*File, error) {
+	link, err := os.Readlink(path)
+	if err != nil {
+		return createTemporary(path, path) // the usual case: no link
+	}
+	if !filepath.IsAbs(link) {
+		link = filepath.Join(filepath.Dir(path), link)
+	}
+	return createTemporary(path, link)
 }
 
 // createReplacement starts the output to a file that is there.
@@ -101,32 +115,52 @@ func (f *File) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Commit makes sure that the data is on the disk and puts the file in its place.
-// If it fails, what was there stays and the new data is discarded.
-func (f *File) Commit() error {
+// Sync completes the output: nothing more can be written, and all that was is
+// on the disk. What is left to Commit is the renaming. If it fails, the new data
+// is discarded.
+//
+// Several outputs that belong together are synced first, all of them, and then
+// committed, so that a full disk is known before the first one takes its
+// place.
+func (f *File) Sync() error {
 	if f.done {
 		return pathError(f.path, fs.ErrClosed)
 	}
-	if err := f.commit(); err != nil {
+	if f.synced {
+		return nil
+	}
+	if err := f.sync(); err != nil {
 		f.Discard()
 		return pathError(f.path, err)
 	}
-	f.done = true
+	f.synced = true
 	return nil
 }
 
-func (f *File) commit() error {
-	if f.target == "" {
-		return f.file.Close()
-	}
-	if err := f.file.Sync(); err != nil {
-		return err
+func (f *File) sync() error {
+	if f.target != "" {
+		if err := f.file.Sync(); err != nil {
+			return err
+		}
 	}
 	// Windows renames closed files only.
-	if err := f.file.Close(); err != nil {
+	return f.file.Close()
+}
+
+// Commit makes sure that the data is on the disk and puts the file in its place.
+// If it fails, what was there stays and the new data is discarded.
+func (f *File) Commit() error {
+	if err := f.Sync(); err != nil {
 		return err
 	}
-	return os.Rename(f.file.Name(), f.target)
+	if f.target != "" {
+		if err := os.Rename(f.file.Name(), f.target); err != nil {
+			f.Discard()
+			return pathError(f.path, err)
+		}
+	}
+	f.done = true
+	return nil
 }
 
 // Discard drops what was written. After Commit it does nothing, so it can be

@@ -117,7 +117,7 @@ func (s *Stream) Read(dst []float32) error {
 	return nil
 }
 
-// Close closes the file.
+// Close closes the file. It may be called while Read waits, which then fails.
 func (s *Stream) Close() error {
 	if err := s.closer.Close(); err != nil {
 		return pathError(s.array.file, err)

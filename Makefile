@@ -12,8 +12,8 @@ FUZZTIME  ?= 10s
 # More flags for go test, such as -v or -shuffle=on.
 TESTFLAGS ?=
 
-# Nothing here is written in C, so no target needs a C compiler; only the race
-# detector does, and its pass is skipped without one.
+# No target needs a C compiler. Where there is one, the race detector runs, and
+# CUDA is built and tested, for which no toolkit and no GPU is needed.
 export CGO_ENABLED ?= 0
 
 # Unstamped, because git refuses to describe a checkout owned by someone else,
@@ -29,6 +29,14 @@ $(foreach dir,$(MODULES),cd $(dir) && go $(1)
 )
 endef
 
+# $(call with-cuda,COMMAND,ELSE) runs COMMAND with the settings of a CUDA build
+# where there can be one, else ELSE.
+define with-cuda
+@case $$(go env GOOS)/$$(go env GOARCH) in linux/amd64|linux/arm64) ;; *) false ;; esac \
+	&& CGO_ENABLED=1 go build runtime/cgo 2>/dev/null; \
+if [ $$? = 0 ]; then settings=$$(go run ./cmd/cudaenv) && eval "$$settings" && export CGO_ENABLED=1 && $(1); else $(2); fi
+endef
+
 .PHONY: help run test build lint cross generate bench fuzz clean needs-go
 
 help: ## list the targets
@@ -40,12 +48,14 @@ run: needs-go ## run the demo, which writes to out/
 # -short in the second pass, because the race detector makes tests much slower.
 test: needs-go ## vet and test every module, then the library under the race detector
 	$(call each,test -vet=all $(TESTFLAGS) ./...)
+	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/...),echo "CUDA tests skipped: they need Linux and a C compiler")
 	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
 	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
 	else echo "race detector skipped: it needs a C compiler"; fi
 
-build: needs-go ## build bin/errorcell
-	go $(BUILD) -o bin/ ./cmd/errorcell
+build: needs-go ## build bin/errorcell, with CUDA where there is a C compiler
+	$(call with-cuda,go $(BUILD) -tags nvidia -o bin/ ./cmd/errorcell && echo "bin/errorcell: built with CUDA", \
+	go $(BUILD) -o bin/ ./cmd/errorcell && echo "bin/errorcell: built without CUDA: no Linux or no C compiler")
 
 lint: cross ## check formatting, go.mod files, vet, staticcheck, vulnerabilities and cross
 	@echo gofmt -s -l .; files=$$("$$(go env GOROOT)/bin/gofmt" -s -l .) || exit 1; \

@@ -1,0 +1,3 @@
+// Package emulator is a GPU in plain Go: it loads PTX text, checks it, and runs
+// it.
+package emulator

@@ -18,6 +18,15 @@ var archs = []arch{
 	{100, "8.8"}, {103, "8.8"}, {120, "8.8"}, {121, "8.8"},
 }
 
+// Archs lists the architectures of the table, as compute capabilities.
+func Archs() []int {
+	list := make([]int, len(archs))
+	for i, a := range archs {
+		list[i] = a.sm
+	}
+	return list
+}
+
 // archOf is the newest architecture whose PTX runs on the given one.
 func archOf(sm int) (arch, error) {
 	if sm < archs[0].sm {
@@ -31,6 +40,9 @@ func archOf(sm int) (arch, error) {
 	}
 	return found, nil
 }
+
+// target is the architecture's name.
+func (a arch) target() string { return fmt.Sprint("sm_", a.sm) }
 
 // redux says whether a warp adds integers in one instruction.
 func (a arch) redux() bool { return a.sm >= 80 }

@@ -12,9 +12,6 @@ import (
 // of rows.
 const batchRows = warps * kernels.GroupRows
 
-// rowsAtOnce is the number of rows that a thread loads before it computes.
-const rowsAtOnce = 4
-
 // batch writes a job whose sums are over the batch axis.
 //
 // A block takes a tile at a time: a strip of columns, as wide as a warp's
@@ -22,11 +19,12 @@ const rowsAtOnce = 4
 // shared memory and stored. The last block to come to the end of a strip folds
 // those of the strip and does what follows for its columns.
 func (e *entry) batch(j job, l *Launch) {
-	width := max(1, 16/e.dtype().Size())
+	width := 16 / e.dtype().Size()
 	l.TileRows, l.TileCols, l.vector, l.sums = batchRows, warp*width, width, true
 
 	p := e.pass(j.pass, nil)
 	e.put(`
+		// The block takes tiles: its first, and every so many
 		.reg .u32 %block, %blocks, %thread, %warp, %lane
 		.reg .$I %tile, %tiles, %stride, %warp_index, %place, %high, %broad
 		mov.u32 %block, %ctaid.x
@@ -54,7 +52,7 @@ func (e *entry) batch(j job, l *Launch) {
 	e.put("@!%vectors bra elements")
 	(&batch{p, j, width}).tiles("vectors")
 	e.put("elements:")
-	(&batch{p, j, 1}).tiles("single")
+	(&batch{p, j, 1}).tiles("singles")
 	e.put("done:\nret")
 }
 
@@ -100,7 +98,9 @@ func (b *batch) tiles(name string) {
 		"width", b.width, "warps", warps, "rows", kernels.GroupRows)
 	b.group(name)
 	b.foldGroups()
-	b.foldStrip(name)
+	b.lastOfStrip(name)
+	b.foldTiles(name)
+	b.columns(name)
 	b.put(`
 		next_$name:
 		add.$I %tile, %tile, %stride
@@ -121,15 +121,15 @@ func (b *batch) group(name string) {
 		.reg .$I %last
 		sub.$I %last, %end, 1`, "name", name)
 	t := &trip{pass: b.pass, width: b.width, asRows: true}
-	for s := range rowsAtOnce {
+	rows := b.atOnce(b.width * b.dtype().Size())
+	for s := range rows {
 		at := slot{guard: lettered("%here", s), index: lettered("%i", s), row: lettered("%row", s), col: "%col"}
 		b.put(`
 			.reg .pred $here
 			.reg .$I $row, $index
-			add.$I $row, %row, $s
-			setp.lt.$I $here, $row, %end
-			min.$I $row, $row, %last
-			mad.lo.$I $index, $row, %broad, %col`, "here", at.guard, "row", at.row, "index", at.index, "s", s)
+			setp.lt.$I $here, $from, %end
+			min.$I $row, $from, %last
+			mad.lo.$I $index, $row, %broad, %col`, "here", at.guard, "row", at.row, "index", at.index, "from", b.plus("%row", s))
 		t.slots = append(t.slots, at)
 	}
 	t.compute()
@@ -138,14 +138,14 @@ func (b *batch) group(name string) {
 		// The next rows
 		add.$I %row, %row, $rows
 		bra rows_$name
-		end_rows_$name:`, "rows", rowsAtOnce, "name", name)
+		end_rows_$name:`, "rows", rows, "name", name)
 }
 
 // foldGroups adds up the sums of the tile's groups in pairs, and stores them.
 func (b *batch) foldGroups() {
 	b.put(`
 		// The groups in pairs, through shared memory
-		.shared .align 8 .b8 groups[$bytes]
+		.shared groups $bytes
 		.reg .u32 %mine, %group
 		.reg .u64 %address
 		.reg .$I %thread_index, %where
@@ -184,58 +184,63 @@ func (b *batch) foldGroups() {
 	}
 }
 
-// foldStrip lets the last block of the strip fold the tiles' sums, as
-// kernels.FoldPairs does: a tile takes the sum of its neighbour, then of the
-// next but one, and so on; the sums are those of the first tile then.
-func (b *batch) foldStrip(name string) {
+// lastOfStrip lets the last block to come to the end of a strip go on with it,
+// and the others with the next tile.
+func (b *batch) lastOfStrip(name string) {
 	b.put(`
-		.shared .align 8 .b8 last_block[4]
+		.shared last_block 4
 		.reg .u64 %ticket_at
-		.reg .u32 %tickets
-		.reg .pred %first
+		.reg .u32 %last_ticket
+		.reg .pred %last_one
 		setp.ne.u32 %over, %thread, 0
 		@%over bra wait_$name
 		$at %ticket_at, %strip, 4, $control
-		$indexTo32 %tickets, %chunks`, "name", name, "control", b.param(Control, 0))
-	b.takeTicket("%ticket_at", "%tickets")
+		$indexTo32 %last_ticket, %chunks
+		sub.u32 %last_ticket, %last_ticket, 1`, "name", name, "control", b.param(Control, 0))
+	b.takeTicket("%ticket_at")
 	b.put(`
-		setp.eq.u32 %first, %ticket, %last_ticket
-		selp.u32 %ticket, 1, 0, %first
+		setp.eq.u32 %last_one, %ticket, %last_ticket
+		selp.u32 %ticket, 1, 0, %last_one
 		st.shared.u32 [last_block], %ticket
 		wait_$name:
 		bar.sync 0
 		ld.shared.u32 %ticket, [last_block]
 		setp.eq.u32 %over, %ticket, 0
-		@%over bra next_$name
+		@%over bra next_$name`, "name", name)
+}
 
-		// The thread's column of the strip, and its first pair of tiles
+// foldTiles adds up the tiles of a strip in pairs, as kernels.FoldPairs does: a
+// tile takes the sums of its neighbour, then those of the next but one, and so
+// on. They are with the first tile then.
+func (b *batch) foldTiles(name string) {
+	b.put(`
+		// The tiles of the strip in pairs: the thread's column, and its first pair
 		.reg .u32 %column, %worker
-		.reg .$I %worker_index, %distance_rows, %pair, %low, %high_tile, %step
+		.reg .$I %worker_index, %distance, %pair, %low, %high_tile, %step, %low_index, %high_index
+		.reg .u64 %high_address
+		.reg .f64 %x_a, %x_b
 		and.b32 %column, %thread, $less
 		shr.b32 %worker, %thread, $shift
 		$indexFrom32 %worker_index, %worker
 		$indexFrom32 %where, %column
 		add.$I %where, %where, %first_col
 		setp.lt.$I %inside, %where, %broad
-		mov.$I %distance_rows, 1
+		mov.$I %distance, 1
 		level_$name:
-		setp.ge.$I %over, %distance_rows, %chunks
+		setp.ge.$I %over, %distance, %chunks
 		@%over bra folded_$name
-		shl.$IB %pair, %distance_rows, 1
+		shl.$IB %pair, %distance, 1
 		mul.lo.$I %low, %worker_index, %pair
 		mul.lo.$I %step, %pair, $workers
 		pairs_$name:
-		add.$I %high_tile, %low, %distance_rows
+		add.$I %high_tile, %low, %distance
 		setp.ge.$I %over, %high_tile, %chunks
-		@%over bra end_pairs_$name`, "name", name, "less", b.strip()-1, "shift", bits.TrailingZeros(uint(b.strip())), "workers", threads/b.strip())
-	b.put(`
-		.reg .$I %low_index, %high_index
+		@%over bra end_pairs_$name
 		mad.lo.$I %low_index, %low, %broad, %where
-		mad.lo.$I %high_index, %high_tile, %broad, %where`)
+		mad.lo.$I %high_index, %high_tile, %broad, %where`,
+		"name", name, "less", b.strip()-1, "shift", bits.TrailingZeros(uint(b.strip())), "workers", threads/b.strip())
 	for _, sum := range b.Sums {
 		b.put(`
-			.reg .u64 %high_address
-			.reg .f64 %x_a, %x_b
 			$at %address, %low_index, 8, $partials
 			$at %high_address, %high_index, 8, $partials
 			@%inside ld.global.cg.f64 %x_a, [%address]
@@ -248,9 +253,14 @@ func (b *batch) foldStrip(name string) {
 		bra pairs_$name
 		end_pairs_$name:
 		bar.sync 0
-		mov.$I %distance_rows, %pair
+		mov.$I %distance, %pair
 		bra level_$name
-		folded_$name:
+		folded_$name:`, "name", name)
+}
+
+// columns does what follows from the sums, a thread for each column.
+func (b *batch) columns(name string) {
+	b.put(`
 		setp.ne.u32 %over, %worker, 0
 		@%over bra next_$name
 		@!%inside bra next_$name`, "name", name)

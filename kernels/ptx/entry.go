@@ -29,14 +29,15 @@ type entry struct {
 	types  []string            // of registers, in order of appearance
 	regs   map[string][]string // of each type
 	typeOf map[string]string   // of each register
-	shared []string
+	shared map[string]int      // bytes of each array
+	limit  string              // of registers: a directive; anyRegisters if it is empty
 	body   strings.Builder
 	err    error // the first mistake: none unless the package itself is wrong
 }
 
 func newEntry(plan *kernels.Plan, a arch, wide bool) *entry {
 	e := &entry{plan: plan, arch: a, wide: wide, bases: map[string]bool{}, labels: map[string]int{},
-		params: map[Param]bool{}, regs: map[string][]string{}, typeOf: map[string]string{}}
+		params: map[Param]bool{}, regs: map[string][]string{}, typeOf: map[string]string{}, shared: map[string]int{}}
 	e.words = typeWords(plan.Signature.DType)
 	maps.Copy(e.words, indexWords[wide])
 	return e
@@ -46,8 +47,8 @@ func newEntry(plan *kernels.Plan, a arch, wide bool) *entry {
 // type, $IB its bits, $C the type of counts, $at computes base + index*size,
 // and the others convert to an index.
 var indexWords = map[bool]map[string]string{
-	false: {"I": "u32", "IB": "b32", "C": "s32", "at": "mad.wide.u32", "indexFrom32": "mov.u32", "indexFrom64": "cvt.u32.u64", "indexTo32": "mov.u32", "bitsOfCount": "b32", "countSize": "4"},
-	true:  {"I": "u64", "IB": "b64", "C": "s64", "at": "mad.lo.u64", "indexFrom32": "cvt.u64.u32", "indexFrom64": "mov.u64", "indexTo32": "cvt.u32.u64", "bitsOfCount": "b64", "countSize": "8"},
+	false: {"I": "u32", "IB": "b32", "C": "s32", "at": "mad.wide.u32", "indexFrom32": "mov.u32", "indexFrom64": "cvt.u32.u64", "indexTo32": "mov.u32", "CB": "b32", "countSize": "4"},
+	true:  {"I": "u64", "IB": "b64", "C": "s64", "at": "mad.lo.u64", "indexFrom32": "cvt.u64.u32", "indexFrom64": "mov.u64", "indexTo32": "cvt.u32.u64", "CB": "b64", "countSize": "8"},
 }
 
 func (e *entry) dtype() kernels.DType { return e.plan.Signature.DType }
@@ -91,9 +92,12 @@ func (e *entry) line(line string) {
 			e.reg(typ, name)
 		}
 	case strings.HasPrefix(line, ".shared "):
-		if !slices.Contains(e.shared, line) {
-			e.shared = append(e.shared, line)
+		var name string
+		var bytes int
+		if _, err := fmt.Sscanf(line, ".shared %s %d", &name, &bytes); err != nil {
+			e.fail("a fragment has %q: %v", line, err)
 		}
+		e.shared[name] = max(e.shared[name], bytes)
 	default:
 		guard := ""
 		if strings.HasPrefix(line, "@") {
@@ -201,6 +205,14 @@ func (e *entry) sortedParams() []Param {
 	})
 }
 
+// Directives on registers. With 40, six blocks fit a multiprocessor. A kernel
+// that may need more asks for one block: unasked, ptxas would rather spill a few
+// registers than have one block less.
+const (
+	fewRegisters = ".maxnreg 40"
+	anyRegisters = ".minnctapersm 1"
+)
+
 // text is the entry whole.
 func (e *entry) text(name string, comments []string) string {
 	params := e.sortedParams()
@@ -223,14 +235,14 @@ func (e *entry) text(name string, comments []string) string {
 		}
 		s.WriteByte('\n')
 	}
-	fmt.Fprintf(&s, ")\n.reqntid %d, 1, 1\n.minnctapersm 1\n{\n", threads)
+	fmt.Fprintf(&s, ")\n.reqntid %d, 1, 1\n%s\n{\n", threads, cmp.Or(e.limit, anyRegisters))
 	for _, typ := range e.types {
 		for names := range slices.Chunk(declarations(e.regs[typ]), 8) {
 			s.WriteString("\t.reg ." + typ + " " + strings.Join(names, ", ") + ";\n")
 		}
 	}
-	for _, line := range e.shared {
-		s.WriteString("\t" + line + ";\n")
+	for _, name := range slices.Sorted(maps.Keys(e.shared)) {
+		fmt.Fprintf(&s, "\t.shared .align 8 .b8 %s[%d];\n", name, e.shared[name])
 	}
 	s.WriteString("\n" + loads + body + "}\n")
 	return s.String()

@@ -6,63 +6,84 @@ package ptx
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"errorcell/kernels"
 )
 
-// foldWidth is the number of partial sums that a warp folds at a time.
-const foldWidth = 8 * warp
+// inFlight is the number of bytes that a thread asks for before it waits.
+const inFlight = 64
+
+// atOnce is the number of vectors that a thread loads of each array at once, at
+// most 4.
+func (p *pass) atOnce(vectorBytes int) int {
+	bytes := inFlight
+	if p.wide {
+		bytes /= 2
+	}
+	return min(4, max(1, bytes/(vectorBytes*max(1, p.loads()))))
+}
+
+// flat is a launch over elements in a row, in the making.
+type flat struct {
+	*pass
+	job   job
+	width int // elements of a vector
+	slots int // vectors that a thread loads of each array at once
+	unit  int // elements that a warp takes at a time
+}
 
 // flat writes a job over the elements of its pass.
 //
 // A warp takes a unit of elements at a time: a block of the tree if there are
 // sums by the tree, else as much as it loads at once. Whole units go the fast
-// way, through vectors; what is left, and everything if an address or the
-// number of columns does not fit vectors, goes element by element. Then the
-// block's counts are added to those of the other blocks, and the last block to
-// come there folds the sums and does what follows from them.
+// way, in vectors; what is left, and everything if an address or the number of
+// columns does not fit vectors, goes element by element. Then the block's
+// counts are added to those of the other blocks, and the last block to come
+// there folds the sums and does what follows from them.
 func (e *entry) flat(j job, l *Launch) {
-	p := e.pass(j.pass, nil)
-	trees := p.trees()
-	f := flat{pass: p, job: j}
-	f.width = max(1, e.arch.vectorBytes()/e.dtype().Size())
-	if len(trees) > 0 {
-		f.width = min(f.width, perThread)
+	f := flat{pass: e.pass(j.pass, nil), job: j}
+	bytes := e.arch.vectorBytes()
+	for bytes > 16 && (f.wide || bytes*f.loads() > 2*inFlight) {
+		bytes /= 2 // so many operands that wide vectors would fill the registers
 	}
-	f.slots = max(1, 64/(e.arch.vectorBytes()*max(1, p.loads())))
+	f.width, f.slots = bytes/e.dtype().Size(), f.atOnce(bytes)
 	f.unit = warp * f.width * f.slots
-	if len(trees) > 0 {
+	if len(f.trees()) > 0 {
+		f.width = min(f.width, perThread)
 		f.slots = max(f.slots, perThread/f.width)
 		f.unit = kernels.BlockSize
 	}
-	l.TileCols, l.counts, l.vector, l.sums = f.unit*warps, len(p.counts()), f.width, len(p.Sums) > 0
+	l.TileCols, l.vector, l.PerThread = f.unit*warps, f.width, f.width*f.slots
+	l.sums, l.counts = len(f.Sums) > 0, len(f.counts())
 
+	if f.isSmall() {
+		f.limit = fewRegisters
+	}
 	f.begin()
-	p.scalars()
+	f.scalars()
 	f.units(f.vectors(), "vectors", "Whole units, in vectors", "%whole")
 	f.units(f.elements(), "elements", "What is left, element by element", "%units")
 	if l.sums {
 		f.finish()
 	}
-	e.put("done:\nret")
+	f.put("done:\nret")
 }
 
-// flat is such a launch in the making.
-type flat struct {
-	*pass
-	job   job
-	width int // elements of a vector
-	slots int // vectors that a thread loads at once
-	unit  int // elements that a warp takes at a time
+// isSmall reports whether the pass is so small that 40 registers are enough: the
+// Laplacian cell's is.
+func (f *flat) isSmall() bool {
+	long := func(n kernels.Node) bool { return n.Op == kernels.OpDiv || n.Op == kernels.OpSqrt }
+	return len(f.trees()) == 0 && len(f.counts()) <= 1 && f.loads() <= 3 && len(f.Stores) <= 2 && len(f.Nodes) <= 8 && !slices.ContainsFunc(f.Nodes, long)
 }
 
-// begin finds the number of elements, the warp's first unit and whether
-// vectors can be used.
+// begin finds the warp's first unit, how many there are, and whether vectors
+// can be used.
 func (f *flat) begin() {
 	f.put(`
 		// The warp takes units of $unit elements: its first, and every so many
 		.reg .u32 %block, %blocks, %thread, %warp, %lane, %start, %warps
-		.reg .$I %unit, %stride, %place, %mine, %i
+		.reg .$I %unit, %stride, %place, %i
 		.reg .pred %first
 		mov.u32 %block, %ctaid.x
 		mov.u32 %blocks, %nctaid.x
@@ -77,7 +98,7 @@ func (f *flat) begin() {
 		setp.eq.u32 %first, %lane, 0`, "unit", f.unit, "warps", warps)
 	f.countElements()
 	f.put(`
-		// There are %units of them, the last of which may be a part
+		// They make up %whole units and, with one that may be a part, %units
 		.reg .$I %units, %whole, %last
 		.reg .pred %over
 		add.$I %units, %n, $less
@@ -91,7 +112,12 @@ func (f *flat) begin() {
 	f.chooseVectors(f.width, cols)
 	f.put("selp.$IB %whole, %whole, 0, %vectors")
 	for _, sum := range f.counts() {
-		f.put(".reg .$C %count$k, %nans$k\n.reg .$T %tally$k\nmov.$bitsOfCount %count$k, 0\nmov.$bitsOfCount %nans$k, 0", "k", sum)
+		f.put(`
+			// The count of s$k
+			.reg .$C %count$k, %nans$k
+			.reg .$T %tally$k
+			mov.$CB %count$k, 0
+			mov.$CB %nans$k, 0`, "k", sum)
 	}
 }
 
@@ -120,25 +146,18 @@ func (p *pass) chooseVectors(width int, cols string) {
 		.reg .u64 %bits
 		.reg .pred %vectors
 		mov.u64 %bits, 0`, "bytes", bytes)
-	seen := map[string]bool{}
-	check := func(array string) {
-		if !seen[array] {
-			p.put("or.b64 %bits, %bits, $array", "array", array)
-		}
-		seen[array] = true
-	}
 	for i, n := range p.Nodes {
 		if source := p.source(n); source != "" && (p.kind[i] == kernels.Full || p.kind[i] == kernels.Row) {
-			check(source)
+			p.put("or.b64 %bits, %bits, $array", "array", source)
 		}
 	}
 	for _, st := range p.Stores {
-		check(p.param(Result, st.Output))
+		p.put("or.b64 %bits, %bits, $array", "array", p.param(Result, st.Output))
 	}
 	p.put("and.b64 %bits, %bits, $less\nsetp.eq.u64 %vectors, %bits, 0", "less", bytes-1)
 	if cols != "" {
 		p.put(`
-			// and every row a multiple of $width elements
+			// and every row is a multiple of $width elements
 			.reg .$I %rest
 			.reg .pred %fit
 			and.$IB %rest, $cols, $less
@@ -147,7 +166,7 @@ func (p *pass) chooseVectors(width int, cols string) {
 	}
 }
 
-// vectors is the fast way, for whole units.
+// vectors is a trip of the fast way.
 func (f *flat) vectors() *trip {
 	t := &trip{pass: f.pass, width: f.width}
 	for s := range f.slots {
@@ -156,7 +175,7 @@ func (f *flat) vectors() *trip {
 	return t
 }
 
-// elements is the way for what does not fit vectors. Threads beyond the last
+// elements is a trip for what does not fit vectors. Threads beyond the last
 // element load that one, and neither store nor add it.
 func (f *flat) elements() *trip {
 	t := &trip{pass: f.pass, width: 1}
@@ -165,7 +184,7 @@ func (f *flat) elements() *trip {
 		slots = perThread
 	}
 	for s := range slots {
-		t.slots = append(t.slots, slot{guard: lettered("%here", s), index: lettered("%i", s)})
+		t.slots = append(t.slots, slot{guard: lettered("%here", s), index: lettered("%i", s), offset: 0})
 	}
 	return t
 }
@@ -173,24 +192,32 @@ func (f *flat) elements() *trip {
 // lettered tells registers apart that no user has named.
 func lettered(name string, i int) string { return fmt.Sprintf("%s_%c", name, 'a'+i) }
 
-// units goes through units, below the one that a register says, in trips.
+// units goes through units, up to the one that a register says, in trips.
 func (f *flat) units(t *trip, name, says, bound string) {
 	stride := warp * t.width * len(t.slots)
 	trips := f.unit / stride
+	mine := "%place"
+	f.put("// $says", "says", says)
+	if t.width > 1 {
+		mine = "%mine"
+		f.put(".reg .$I %mine\nmul.lo.$I %mine, %place, $width", "width", t.width)
+	}
 	f.put(`
-		// $says
-		mul.lo.$I %mine, %place, $width
 		$name:
 		.pragma "nounroll"
 		setp.ge.$I %over, %unit, $bound
 		@%over bra after_$name
-		mad.lo.$I %i, %unit, $unit, %mine`, "says", says, "width", t.width, "name", name, "bound", bound, "unit", f.unit)
+		mad.lo.$I %i, %unit, $unit, $mine`, "name", name, "bound", bound, "unit", f.unit, "mine", mine)
 	for _, sum := range f.counts() {
 		f.put("mov.$T %tally$k, $zero", "k", sum)
 	}
 	f.clearLanes(f.trees(), perThread)
 	if trips > 1 {
-		f.put(".reg .u32 %trip\nmov.u32 %trip, $trips\ntrip_$name:\n.pragma \"nounroll\"", "trips", trips, "name", name)
+		f.put(`
+			.reg .u32 %trip
+			mov.u32 %trip, $trips
+			trip_$name:
+			.pragma "nounroll"`, "trips", trips, "name", name)
 	}
 	f.positions(t)
 	t.compute()
@@ -222,21 +249,28 @@ func (f *flat) positions(t *trip) {
 			f.put(`
 				.reg .pred $here
 				.reg .$I $index
-				add.$I $index, %i, $offset
-				setp.lt.$I $here, $index, %n
-				min.$I $index, $index, %last`, "here", at.guard, "index", at.index, "offset", s*warp)
+				setp.lt.$I $here, $from, %n
+				min.$I $index, $from, %last`, "here", at.guard, "index", at.index, "from", f.plus("%i", s*warp))
 		}
 		if !f.has(kernels.Row) && !f.has(kernels.Column) {
 			continue
 		}
 		at.row, at.col = lettered("%row", s), lettered("%col", s)
 		f.put(`
-			.reg .$I $row, $col, %there
-			add.$I %there, $index, $offset
-			div.$I $row, %there, $cols
+			.reg .$I $row, $col
+			div.$I $row, $index, $cols
 			mul.lo.$I $col, $row, $cols
-			sub.$I $col, %there, $col`, "row", at.row, "col", at.col, "index", at.index, "offset", at.offset, "cols", f.param(Cols, 0))
+			sub.$I $col, $index, $col`, "row", at.row, "col", at.col, "index", f.plus(at.index, at.offset), "cols", f.param(Cols, 0))
 	}
+}
+
+// plus is a register with an index and something added, good until the next.
+func (e *entry) plus(index string, offset int) string {
+	if offset == 0 {
+		return index
+	}
+	e.put(".reg .$I %there\nadd.$I %there, $index, $offset", "index", index, "offset", offset)
+	return "%there"
 }
 
 // endUnit adds the unit's tallies to the counts, and stores the sums of a
@@ -246,228 +280,19 @@ func (f *flat) endUnit(t *trip) {
 		f.put(`
 			// The unit's tally of s$k is a small whole number, or NaN
 			.reg .$C %whole_tally
+			.reg .pred %q
 			setp.nan.$T %q, %tally$k, %tally$k
 			cvt.rni.$C.$T %whole_tally, %tally$k
 			add.$C %count$k, %count$k, %whole_tally
 			@%q add.$C %nans$k, %nans$k, 1`, "k", sum)
 	}
-	trees := f.trees()
-	if len(trees) == 0 {
-		return
+	if len(f.trees()) > 0 {
+		t.foldLanes(f.trees())
 	}
-	t.foldLanes(trees)
-	for _, sum := range trees {
+	for _, sum := range f.trees() {
 		f.put(`
 			.reg .u64 %address
 			$at %address, %unit, 8, $partials
 			@%first st.global.f64 [%address], $sum`, "partials", f.param(Partials, sum), "sum", f.lane(sum, 0))
 	}
-}
-
-// finish puts together what the warps and the blocks have added up. Threads
-// that have nothing more to do go to done.
-func (f *flat) finish() {
-	trees := len(f.trees()) > 0
-	others := "done"
-	if trees {
-		others = "wait"
-	}
-	f.put("finish:")
-	f.countInWarps()
-	f.put(`
-		// All warps of the block are through; its first thread speaks for it
-		bar.sync 0
-		setp.ne.u32 %over, %warp, 0
-		@%over bra $others`, "others", others)
-	f.countInBlock()
-	f.put(`
-		setp.ne.u32 %over, %lane, 0
-		@%over bra $others`, "others", others)
-	f.countInGrid()
-	f.takeTicket(f.param(Control, 0), "%blocks")
-	if trees {
-		f.put(`
-			.shared .align 8 .b8 last_block[4]
-			st.shared.u32 [last_block], %ticket
-			wait:
-			bar.sync 0
-			ld.shared.u32 %ticket, [last_block]`)
-	}
-	f.put(`
-		setp.ne.u32 %over, %ticket, %last_ticket
-		@%over bra done`)
-	known := map[int]string{}
-	for _, sum := range f.trees() {
-		f.foldPartials(sum)
-	}
-	if trees {
-		f.put("setp.ne.u32 %over, %thread, 0\n@%over bra done")
-	}
-	for _, sum := range f.Sums {
-		known[sum] = f.result(sum)
-	}
-	f.keep(f.job, known, "")
-	f.follow(f.job, known, slot{})
-}
-
-// counters are the registers with the thread's counts.
-func (f *flat) counters() (regs []string) {
-	for _, sum := range f.counts() {
-		regs = append(regs, fmt.Sprintf("%%count%d", sum), fmt.Sprintf("%%nans%d", sum))
-	}
-	return regs
-}
-
-func (f *flat) countInWarps() {
-	counters := f.counters()
-	if len(counters) == 0 {
-		return
-	}
-	f.put("// The counts of the warp, and where the block finds them")
-	f.addAcross(f.words["C"], counters, false)
-	f.put(`
-		.shared .align 8 .b8 warp_counts[$bytes]
-		.reg .u32 %counts
-		mov.u32 %counts, warp_counts
-		mad.lo.u32 %counts, %warp, $countSize, %counts`, "bytes", len(counters)*warps*f.countSize())
-	for i, r := range counters {
-		f.put("@%first st.shared.$C [%counts+$offset], $r", "offset", i*warps*f.countSize(), "r", r)
-	}
-}
-
-func (f *flat) countInBlock() {
-	counters := f.counters()
-	if len(counters) == 0 {
-		return
-	}
-	f.put(`
-		// The counts of the block
-		mov.u32 %counts, warp_counts
-		mad.lo.u32 %counts, %lane, $countSize, %counts
-		setp.lt.u32 %q, %lane, $warps`, "warps", warps)
-	for i, r := range counters {
-		f.put("mov.$bitsOfCount $r, 0\n@%q ld.shared.$C $r, [%counts+$offset]", "offset", i*warps*f.countSize(), "r", r)
-	}
-	f.addAcross(f.words["C"], counters, false)
-}
-
-func (f *flat) countSize() int {
-	if f.wide {
-		return 8
-	}
-	return 4
-}
-
-func (f *flat) countInGrid() {
-	for i, r := range f.counters() {
-		f.put(`
-			.reg .s64 %total
-			cvt.s64.$C %total, $r
-			red.global.add.u64 [$control+$offset], %total`, "r", r, "control", f.param(Control, 0), "offset", 8+8*i)
-	}
-}
-
-// takeTicket counts the blocks that have come here, in a control word that is
-// zero again when the last has: its ticket is %last_ticket.
-func (e *entry) takeTicket(word, blocks string) {
-	e.put(`
-		// The last block to come here goes on
-		.reg .u32 %ticket, %last_ticket
-		sub.u32 %last_ticket, $blocks, 1
-		fence.acq_rel.gpu
-		atom.global.inc.u32 %ticket, [$word], %last_ticket
-		fence.acq_rel.gpu`, "blocks", blocks, "word", word)
-}
-
-// foldPartials adds up the sums of the blocks of the tree as kernels.FoldPairs
-// does: a warp adds $width neighbours to one, and the results are gone through
-// in the same way. What is missing to a multiple of $width is +0, which
-// changes nothing: no sum of the tree is -0.
-func (f *flat) foldPartials(sum int) {
-	fold, chunks := f.label("fold"), f.label("chunks")
-	e := f.entry
-	e.put(`
-		// s$k: the blocks' sums in pairs, then those in pairs, and so on
-		.reg .u64 %from, %to, %address
-		.reg .$I %left, %next, %chunk, %padded, %warp_index, %thread_index
-		.reg .f64 %zero, %xa, %xb, %xc, %xd, %xe, %xf, %xg, %xh, %tree$k
-		mov.f64 %zero, 0d0000000000000000
-		$indexFrom32 %warp_index, %warp
-		$indexFrom32 %thread_index, %thread
-		mov.u64 %from, $partials
-		mov.$I %left, %units
-		$fold:
-		setp.le.$I %over, %left, 1
-		@%over bra end_$fold
-
-		// Zeros up to the next multiple of $width
-		add.$I %next, %left, $less
-		shr.$IB %next, %next, $shift
-		shl.$IB %padded, %next, $shift
-		$at %to, %padded, 8, %from
-		add.$I %chunk, %left, %thread_index
-		setp.lt.$I %q, %chunk, %padded
-		$at %address, %chunk, 8, %from
-		@%q st.global.f64 [%address], %zero
-		bar.sync 0
-		mov.$I %chunk, %warp_index
-		$chunks:
-		setp.ge.$I %over, %chunk, %next
-		@%over bra end_$chunks
-		mad.lo.$I %padded, %chunk, 32, %place
-		$at %address, %padded, 64, %from
-		ld.global.cg.v2.f64 {%xa, %xb}, [%address]
-		ld.global.cg.v2.f64 {%xc, %xd}, [%address+16]
-		ld.global.cg.v2.f64 {%xe, %xf}, [%address+32]
-		ld.global.cg.v2.f64 {%xg, %xh}, [%address+48]
-		add.rn.f64 %xa, %xa, %xb
-		add.rn.f64 %xc, %xc, %xd
-		add.rn.f64 %xe, %xe, %xf
-		add.rn.f64 %xg, %xg, %xh
-		add.rn.f64 %xa, %xa, %xc
-		add.rn.f64 %xe, %xe, %xg
-		add.rn.f64 %xa, %xa, %xe`,
-		"k", sum, "partials", e.param(Partials, sum), "fold", fold, "chunks", chunks,
-		"width", foldWidth, "less", foldWidth-1, "shift", bits.TrailingZeros(foldWidth))
-	e.addAcross("f64", []string{"%xa"}, true)
-	e.put(`
-		$at %address, %chunk, 8, %to
-		@%first st.global.f64 [%address], %xa
-		add.$I %chunk, %chunk, $warps
-		bra $chunks
-		end_$chunks:
-		bar.sync 0
-		mov.u64 %from, %to
-		mov.$I %left, %next
-		bra $fold
-		end_$fold:
-		mov.f64 %tree$k, %zero
-		setp.ne.$I %q, %left, 0
-		@%q ld.global.cg.f64 %tree$k, [%from]`, "k", sum, "fold", fold, "chunks", chunks, "warps", warps)
-}
-
-// result is the register with the result of a sum, rounded once.
-func (f *flat) result(sum int) string {
-	if !f.plan.Sums[sum].Count {
-		f.put("// s$k, rounded", "k", sum)
-		return f.convert(sum, fmt.Sprintf("%%tree%d", sum))
-	}
-	offset := 8
-	for _, other := range f.counts() {
-		if other == sum {
-			break
-		}
-		offset += 16
-	}
-	f.put(`
-		// s$k: the count, rounded, or NaN; its counters are zero again
-		.reg .$T %s$k
-		.reg .b64 %nothing, %met
-		mov.b64 %nothing, 0
-		atom.global.exch.b64 %total, [$control+$offset], %nothing
-		atom.global.exch.b64 %met, [$control+$next], %nothing
-		cvt.rn.$T.s64 %s$k, %total
-		setp.ne.s64 %q, %met, 0
-		selp.$T %s$k, $nan, %s$k, %q`, "k", sum, "control", f.param(Control, 0), "offset", offset, "next", offset+8)
-	return fmt.Sprintf("%%s%d", sum)
 }

@@ -31,7 +31,7 @@ func (e *entry) pass(p kernels.Pass, known map[int]string) *pass {
 		}
 	}
 	for i, n := range p.Nodes {
-		kind, name := kernels.Scalar, fmt.Sprint("v", i)
+		kind, name := kernels.Scalar, fmt.Sprint("x", i)
 		switch n.Op {
 		case kernels.OpInput:
 			kind, name = ps.relative(e.plan.KindOf(n)), e.plan.Kernel.InputName(n.Index)
@@ -74,11 +74,11 @@ func (p *pass) has(kind kernels.Kind) bool {
 	return false
 }
 
-// loads counts the operands that are read element for element.
+// loads counts the operands that are read for each element.
 func (p *pass) loads() int {
 	count := 0
 	for i, n := range p.Nodes {
-		if p.kind[i] == kernels.Full && p.source(n) != "" {
+		if p.kind[i] != kernels.Scalar && p.source(n) != "" {
 			count++
 		}
 	}
@@ -184,8 +184,8 @@ func (t *trip) vector(node, s int) (regs, suffix string) {
 // compute is the whole trip but for its sums.
 func (t *trip) compute() {
 	t.at = map[string]string{}
-	for s := range t.slots {
-		for i := range t.Nodes {
+	for i := range t.Nodes {
+		for s := range t.slots {
 			t.load(i, s)
 		}
 	}
@@ -194,8 +194,8 @@ func (t *trip) compute() {
 			t.operate(i)
 		}
 	}
-	for s := range t.slots {
-		for _, st := range t.Stores {
+	for _, st := range t.Stores {
+		for s := range t.slots {
 			t.store(st, s)
 		}
 	}
@@ -212,7 +212,7 @@ func (t *trip) load(node, s int) {
 	if kind == kernels.Full && t.Kind != kernels.Scalar {
 		hint = t.arch.readOnce()
 	}
-	if len(t.slots) == 1 || s == 0 {
+	if s == 0 {
 		t.put("// $says", "says", t.says[node])
 	}
 	regs, suffix := t.vector(node, s)

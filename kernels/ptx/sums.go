@@ -4,6 +4,7 @@ package ptx
 
 import (
 	"fmt"
+	"maps"
 
 	"errorcell/kernels"
 )
@@ -181,7 +182,10 @@ func (e *entry) keep(j job, known map[int]string, index string) {
 }
 
 // follow computes the passes that need only the job's sums, for one element.
+// Where that is written twice, for two ways to get there, it is the same text.
 func (e *entry) follow(j job, known map[int]string, at slot) {
+	before := maps.Clone(e.bases)
+	defer func() { e.bases = before }()
 	for _, p := range j.after {
 		ps := e.pass(p, known)
 		ps.scalars()

@@ -29,16 +29,19 @@ type Tool struct {
 var (
 	PTXAS12  = Tool{"nvidia-cuda-nvcc-cu12", "12.9.86", "ptxas"}
 	PTXAS13  = Tool{"nvidia-cuda-nvcc", "13.5.37", "ptxas"}
-	NVDisasm = Tool{"nvidia-cuda-nvdisasm", "13.5.37", "nvdisasm"} // from sm_75 on
+	NVDisasm = Tool{"nvidia-cuda-nvdisasm", "13.5.37", "nvdisasm"}
 )
 
-// Assemblers lists the versions of ptxas that know an architecture and the
-// PTX that is written for it.
-func Assemblers(sm int) []Tool {
+// OldestDisassembled is the oldest architecture whose machine code NVDisasm
+// reads.
+const OldestDisassembled = 75
+
+// Assembler is the version of ptxas for an architecture.
+func Assembler(sm int) Tool {
 	if sm < 75 {
-		return []Tool{PTXAS12}
+		return PTXAS12
 	}
-	return []Tool{PTXAS13}
+	return PTXAS13
 }
 
 // ErrMissing is what errors about tools that cannot be had are, for errors.Is.

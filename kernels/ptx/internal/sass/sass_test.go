@@ -1,0 +1,36 @@
+package sass
+
+import (
+	"strings"
+	"testing"
+
+	"errorcell/kernels/ptx/internal/nvidia"
+)
+
+// TestMeasure makes the table for one architecture.
+func TestMeasure(t *testing.T) {
+	for _, tool := range []nvidia.Tool{nvidia.Assembler(90), nvidia.NVDisasm} {
+		if _, err := nvidia.Find(tool, !testing.Short()); err != nil {
+			t.Skip(err)
+		}
+	}
+	rows, err := Measure([]int{90}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if r.Load < 128 || r.Store < 128 {
+			t.Errorf("the main loop accesses less than 128 bits: %+v", r)
+		}
+		if r.PerElement < 1 || r.PerElement > 100 {
+			t.Errorf("the main loop was not found: %+v", r)
+		}
+	}
+	var s strings.Builder
+	if err := Write(&s, rows); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(s.String(), "\n"); lines != len(rows)+1 {
+		t.Errorf("%d rows make %d lines", len(rows), lines)
+	}
+}

@@ -1,0 +1,195 @@
+//go:build nvidia && linux && cgo && (amd64 || arm64)
+
+package cuda
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"gorgonia.org/cu"
+
+	"errorcell/backend"
+	"errorcell/backend/cuda/driver"
+)
+
+// recording is a sequence of runs on its way to becoming a graph.
+type recording struct {
+	mu   sync.Mutex
+	runs []recordedRun
+}
+
+type recordedRun struct {
+	program         *program
+	lowered         *lowered
+	rows, cols      int
+	inputs, outputs []backend.Buffer
+}
+
+func (r *recording) add(p *program, l *lowered, rows, cols int, inputs, outputs []backend.Buffer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.runs = append(r.runs, recordedRun{p, l, rows, cols, slices.Clone(inputs), slices.Clone(outputs)})
+}
+
+var errRecording = errors.New("a recording is being made: one cannot begin before it ends")
+
+// Record is backend.Recorder's: the runs become one CUDA graph. Their scratch
+// memory is allocated while they are noted, since a capture must not allocate.
+func (d *device) Record(runs func() error) (backend.Recording, error) {
+	noted, err := d.note(runs)
+	if err != nil {
+		return nil, err
+	}
+	// What others gave to the stream meanwhile would become part of the graph.
+	if err := d.enterAlone(); err != nil {
+		return nil, err
+	}
+	defer d.leaveAlone()
+	exec, err := d.capture(noted)
+	if err != nil {
+		return nil, err
+	}
+	g := &graph{dev: d, exec: exec, runs: noted}
+	d.graphs.add(g)
+	return g, nil
+}
+
+func (d *device) note(runs func() error) ([]recordedRun, error) {
+	noted := &recording{}
+	if !d.recording.CompareAndSwap(nil, noted) {
+		return nil, &backend.Error{Device: d.name, Err: errRecording}
+	}
+	defer d.recording.Store(nil)
+	if err := runs(); err != nil {
+		return nil, err
+	}
+	noted.mu.Lock()
+	defer noted.mu.Unlock()
+	return slices.Clone(noted.runs), nil // without what a run in another goroutine may still add
+}
+
+func (d *device) capture(runs []recordedRun) (cu.ExecGraph, error) {
+	none := cu.ExecGraph{}
+	if err := driver.BeginCapture(d.stream); err != nil {
+		return none, d.check(err)
+	}
+	var failed error
+	for _, r := range runs {
+		if failed = r.start(); failed != nil {
+			break
+		}
+	}
+	captured, err := driver.EndCapture(d.stream)
+	if err == nil {
+		defer captured.Destroy()
+	}
+	if failed != nil || err != nil {
+		return none, errors.Join(failed, d.check(err))
+	}
+	exec, err := driver.Instantiate(captured)
+	if err != nil {
+		return none, d.check(err)
+	}
+	if err := driver.UploadGraph(exec, d.stream); err != nil {
+		return none, errors.Join(d.check(err), exec.Destroy())
+	}
+	return exec, nil
+}
+
+// start gives the run to the stream.
+func (r recordedRun) start() error {
+	if err := r.program.hold(r.inputs, r.outputs); err != nil {
+		return err
+	}
+	defer release(r.inputs, r.outputs)
+	r.program.mu.Lock()
+	defer r.program.mu.Unlock()
+	return r.program.start(r.lowered, r.rows, r.cols, r.inputs, r.outputs)
+}
+
+// graph is a recorded sequence of runs.
+type graph struct {
+	dev  *device
+	exec cu.ExecGraph
+	runs []recordedRun
+
+	mu     sync.Mutex
+	closed bool
+}
+
+func (g *graph) Run() error {
+	if err := g.dev.enter(); err != nil {
+		return err
+	}
+	defer g.dev.leave()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return &backend.Error{Device: g.dev.name, Err: backend.ErrClosed}
+	}
+	// The graph has the addresses in it: the buffers must be those still.
+	for i, r := range g.runs {
+		if err := r.program.hold(r.inputs, r.outputs); err != nil {
+			g.release(i)
+			return err
+		}
+	}
+	defer g.release(len(g.runs))
+	return g.dev.check(driver.LaunchGraph(g.exec, g.dev.stream))
+}
+
+// release ends the holds of the first runs.
+func (g *graph) release(runs int) {
+	for _, r := range g.runs[:runs] {
+		release(r.inputs, r.outputs)
+	}
+}
+
+func (g *graph) Close() error {
+	if err := g.dev.enter(); err != nil {
+		return nil // it ends with its device
+	}
+	defer g.dev.leave()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil
+	}
+	g.closed = true
+	g.dev.graphs.remove(g)
+	return g.dev.check(g.exec.Destroy())
+}
+
+// graphs are those of a device that are not closed.
+type graphs struct {
+	mu   sync.Mutex
+	open map[*graph]bool
+}
+
+func (s *graphs) add(g *graph) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*graph]bool{}
+	}
+	s.open[g] = true
+}
+
+func (s *graphs) remove(g *graph) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, g)
+}
+
+// close destroys them.
+func (s *graphs) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for g := range s.open {
+		errs = append(errs, g.exec.Destroy())
+	}
+	clear(s.open)
+	return errors.Join(errs...)
+}

@@ -155,7 +155,7 @@ func (d *device) usable() error {
 var fatal = []error{
 	cu.IllegalAddress, cu.LaunchTimeout, cu.Assert, cu.HardwareStackError, cu.IllegalInstruction,
 	cu.MisalignedAddress, cu.InvalidAddressSpace, cu.InvalidPc, cu.LaunchFailed,
-	cu.EccUncorrectable, cu.ContextIsDestroyed, cu.Unknown,
+	cu.EccUncorrectable, cu.NvlinkUncorrectable, cu.ContextIsDestroyed, cu.Unknown,
 }
 
 // check makes of the driver's error the device's. A fault in a kernel marks the
@@ -323,39 +323,45 @@ func (d *device) Close() error {
 	return d.release()
 }
 
-// release gives back all that the device has. A lost device's memory went with
-// its context: what the driver says of it then is no news.
+// release gives back all that the device has. A fault that nobody has been told
+// of is its error. Of a lost device the memory goes with the context: what the
+// driver says of it then is no news.
 func (d *device) release() error {
+	told := d.lost.Load() != nil
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var errs []error
+	do := func(err error) { errs = append(errs, d.check(err)) }
 	if d.context != (cu.CUContext{}) {
-		errs = append(errs, cu.SetCurrentContext(d.context))
+		do(cu.SetCurrentContext(d.context))
 		if d.stream != (cu.Stream{}) {
-			errs = append(errs, d.stream.Synchronize())
+			do(d.stream.Synchronize())
 		}
-		errs = append(errs, d.graphs.close())
+		do(d.graphs.close())
 		for _, p := range d.programs {
 			p.close()
 		}
 		for _, m := range d.modules {
-			errs = append(errs, m.Unload())
+			do(m.Unload())
 		}
-		errs = append(errs, d.staging.close(), d.memory.close())
+		do(d.staging.close())
+		do(d.memory.close())
 		if d.stream != (cu.Stream{}) {
-			errs = append(errs, d.stream.Destroy())
+			do(d.stream.Destroy())
 		}
-		errs = append(errs, cu.SetCurrentContext(cu.CUContext{}), d.gpu.ReleasePrimaryCtx())
+		do(cu.SetCurrentContext(cu.CUContext{}))
+		do(d.gpu.ReleasePrimaryCtx())
 	}
-	err := errors.Join(errs...)
-	if err != nil && d.lost.Load() != nil {
-		err = nil
+	if lost := d.lost.Load(); lost != nil {
+		errs = []error{lost}
+		if told {
+			errs = nil
+		}
 	}
 	if d.emulated != nil {
-		err = errors.Join(err, d.emulated.close())
+		if err := d.emulated.close(); err != nil {
+			errs = append(errs, &backend.Error{Device: d.name, Err: err})
+		}
 	}
-	if err != nil {
-		return &backend.Error{Device: d.name, Err: err}
-	}
-	return nil
+	return errors.Join(errs...)
 }

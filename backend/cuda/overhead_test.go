@@ -1,0 +1,131 @@
+//go:build nvidia && linux && cgo && (amd64 || arm64)
+
+package cuda
+
+import (
+	"testing"
+	"time"
+
+	"errorcell/backend/cuda/driver"
+	"errorcell/backend/cuda/driver/emulated"
+	"errorcell/backend/cuda/emulator"
+	"errorcell/kernels"
+)
+
+// idle is a GPU whose kernels do nothing, so that what is left of a launch is
+// what the calls cost.
+type idle struct{ driver.GPU }
+
+func (g idle) Load(ptx string) (driver.Module, error) {
+	m, err := g.GPU.Load(ptx)
+	return idleModule{m}, err
+}
+
+type idleModule struct{ driver.Module }
+
+func (m idleModule) Function(name string) (driver.Function, error) {
+	f, err := m.Module.Function(name)
+	return idleFunction{f}, err
+}
+
+type idleFunction struct{ driver.Function }
+
+func (idleFunction) Launch(grid, block [3]uint32, shared uint32, params [][]byte) error { return nil }
+
+// launches is a run of the Laplacian cell on an idle GPU, by the device's own
+// Run, as a recording, and as the bare launch through the driver.
+type launches struct {
+	dev                *device
+	run, replay, plain func() error
+}
+
+func newLaunches(t testing.TB) launches {
+	gpu, err := emulator.New(emulator.Config{})
+	must(t, err)
+	dev, err := driver.Emulate(idle{emulated.New(gpu)})
+	must(t, err)
+	d, err := newDevice("cuda:emulated", dev, 0, &emulation{gpu, dev})
+	must(t, err)
+	j := load(t, d, randomCall(t, kernels.Laplacian, kernels.Shape{32, 32}))
+	g, err := d.Record(j.run)
+	must(t, err)
+	must(t, j.run())
+	must(t, d.enter()) // for the plain launch, and so no Close before leave
+	t.Cleanup(func() {
+		d.leave()
+		must(t, d.Close())
+	})
+	l := &j.program.narrow.launches[0]
+	return launches{d, j.run, g.Run, func() error { return l.call.Run(d.stream) }}
+}
+
+// TestOverhead: what Run adds to the launch allocates nothing and takes less than
+// a microsecond.
+func TestOverhead(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates and is slow: run without -race")
+	}
+	l := newLaunches(t)
+	const times = 2000
+	ours, plain := allocations(t, l, times, l.run), allocations(t, l, times, l.plain)
+	if ours != plain {
+		t.Errorf("Run allocates %g times, the launch alone %g times", ours, plain)
+	}
+	// The fastest of many rounds, for the machine has other things to do too.
+	best := func(f func() error) time.Duration {
+		shortest := time.Hour
+		for range 20 {
+			start := time.Now()
+			for range times {
+				must(t, f())
+			}
+			shortest = min(shortest, time.Since(start)/times)
+			must(t, l.dev.stream.Synchronize())
+		}
+		return shortest
+	}
+	run, launch := best(l.run), best(l.plain)
+	t.Logf("Run takes %v, the launch alone %v", run, launch)
+	if run-launch > time.Microsecond {
+		t.Errorf("Run takes %v, which is %v more than the launch alone", run, run-launch)
+	}
+}
+
+func allocations(t *testing.T, l launches, times int, f func() error) float64 {
+	n := testing.AllocsPerRun(times, func() { must(t, f()) })
+	must(t, l.dev.stream.Synchronize())
+	return n
+}
+
+// BenchmarkOverhead: the GPU is idle, so the time is that of the host.
+func BenchmarkOverhead(b *testing.B) {
+	l := newLaunches(b)
+	for _, c := range []struct {
+		name string
+		f    func() error
+	}{{"plain launch", l.plain}, {"Run", l.run}, {"recording", l.replay}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				must(b, c.f())
+				if i%1024 == 1023 { // the stream keeps what it was given until then
+					b.StopTimer()
+					must(b, l.dev.stream.Synchronize())
+					b.StartTimer()
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEmulated is a step of the Laplacian cell with a million elements, as
+// the emulated GPU executes it: a figure for those who wait for it, and none of
+// any GPU.
+func BenchmarkEmulated(b *testing.B) {
+	d, _ := openOn(b, emulator.Config{}, 0)
+	j := load(b, d, randomCall(b, kernels.Laplacian, kernels.Shape{1024, 1024}))
+	for b.Loop() {
+		must(b, j.run())
+		must(b, d.Sync())
+	}
+}

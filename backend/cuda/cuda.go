@@ -5,7 +5,7 @@
 //	cuda:emulated          a GPU in software, which checks what it executes
 //
 // with the option memory=SIZE (such as memory=8GiB), the most that buffers may
-// take.
+// take, and for the emulated one arch=sm_NN (such as arch=sm_70).
 //
 // A plan becomes one fused PTX kernel for each pass (package kernels/ptx), which
 // the driver compiles once for the GPU at hand. Everything a device does is in

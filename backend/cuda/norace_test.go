@@ -1,7 +1,6 @@
 //go:build !race && nvidia && linux && cgo && (amd64 || arm64)
 
-// The tests that measure are not for the race detector.
-
 package cuda
 
+// raceEnabled: tests that measure are not for the race detector.
 const raceEnabled = false

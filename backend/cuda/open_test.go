@@ -3,16 +3,12 @@
 package cuda
 
 import (
-	"encoding/json"
 	"errors"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"errorcell/backend"
 	_ "errorcell/backend/cpu"
-	"errorcell/backend/cuda/driver"
 )
 
 func TestOptions(t *testing.T) {
@@ -68,8 +64,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// envChild makes this binary report what it sees of a machine, and end: a
-// process loads its driver once.
+// envChild makes this binary report what it sees of a machine, and end, because
+// a process loads its driver once.
 const envChild = "ERRORCELL_TEST_CHILD"
 
 type report struct {
@@ -105,15 +101,8 @@ func newReport() report {
 // TestNoDriver is a machine without a driver.
 func TestNoDriver(t *testing.T) {
 	const absent = "/nonexistent/libcuda.so.1"
-	self, err := os.Executable()
-	must(t, err)
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), envChild+"=report", driver.EnvLibrary+"="+absent, backend.EnvDevice+"=")
-	out, err := cmd.Output()
-	must(t, err)
 	var r report
-	must(t, json.Unmarshal(out, &r))
-
+	runChild(t, "report", absent, &r)
 	for _, spec := range []string{"cuda", "cuda:0", "cuda:1", "cuda:memory=1GiB"} {
 		text := r.Errors[spec]
 		if !strings.HasPrefix(text, "device \""+spec+"\": device not available: no NVIDIA driver found: ") ||

@@ -501,6 +501,17 @@ func convertInts(m *mods) laneFunc {
 	}
 }
 
+// checkSaturation refuses .sat between integers where every value fits, as
+// ptxas does.
+func checkSaturation(_ *inst, m *mods) (Kind, string) {
+	to, from := m.typ, m.styp
+	fits := to.class == from.class && to.bits >= from.bits || to.class == signed && to.bits > from.bits
+	if m.has("sat") && fits {
+		return UnknownInstruction, "every value fits, so there is nothing to saturate"
+	}
+	return 0, ""
+}
+
 // roundings to an integer by the modifier's second letter.
 var roundings = map[byte]func(float64) float64{
 	'n': math.RoundToEven, 'z': math.Trunc, 'm': math.Floor, 'p': math.Ceil,

@@ -37,19 +37,30 @@ func buildBarrier(in *inst, m *mods) (Kind, string) {
 		k.red = m.words[2]
 	}
 	in.x.barrier = k
+	limits := []uint64{15, 1024} // of the number and of the count
+	for i, o := range barrierOperands(in) {
+		if o.constant && (o.value > limits[i] || i == 1 && (o.value%warpSize != 0 || o.value == 0)) {
+			return InvalidPTX, "barriers are 0 to 15, and threads at one a multiple of 32"
+		}
+	}
 	return 0, ""
 }
 
-// barrierOperands are the operands of a barrier instruction: its number and its count
-// of threads, which every thread must give alike.
-func (w *warp) barrierOperands(in *inst, mask uint32) (number, count uint32, f *Fault) {
-	var values []uint32
-	ops := in.x.ops
+// barrierOperands are the number of the barrier and the count of threads, if
+// there is one.
+func barrierOperands(in *inst) []operand {
 	if in.x.barrier.red != "" {
-		ops = ops[1 : len(ops)-1]
+		return in.x.ops[1 : len(in.x.ops)-1]
 	}
+	return in.x.ops
+}
+
+// barrierValues are the values of a barrier's operands, which every thread of
+// the warp must give alike.
+func (w *warp) barrierValues(in *inst, mask uint32) (number, count uint32, f *Fault) {
+	var values []uint32
 	first := bits.TrailingZeros32(mask)
-	for _, o := range ops {
+	for _, o := range barrierOperands(in) {
 		if f := w.need(mask, o.row); f != nil {
 			return 0, 0, f
 		}
@@ -76,7 +87,7 @@ func (w *warp) barrierOperands(in *inst, mask uint32) (number, count uint32, f *
 // arrive brings the lanes of fragment i, which are mask, to a barrier.
 func (w *warp) arrive(i int, in *inst, mask uint32) *Fault {
 	k := in.x.barrier
-	number, count, f := w.barrierOperands(in, mask)
+	number, count, f := w.barrierValues(in, mask)
 	if f != nil {
 		return f
 	}

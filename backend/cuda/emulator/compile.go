@@ -52,8 +52,11 @@ type operand struct {
 	pred int32 // a predicate, -1 for none
 	not  bool  // the predicate is negated
 	typ  typ   // of the register
-	vec  []operand
-	addr address
+	// constant says that the row holds a constant, which is value.
+	constant bool
+	value    uint64
+	vec      []operand
+	addr     address
 }
 
 // An address is a row's value plus an offset.
@@ -437,7 +440,8 @@ func (c *compiler) use(name string, s symbol) operand {
 // source makes an operand of a register or of a constant.
 func (c *compiler) source(a arg, t typ, wider bool) operand {
 	if a.kind == argInt || a.kind == argFloat {
-		return operand{row: c.constant(c.p.constant(c.line, a, t)), pred: -1, typ: t}
+		v := c.p.constant(c.line, a, t)
+		return operand{row: c.constant(v), pred: -1, typ: t, constant: true, value: v}
 	}
 	return c.register(a, t, wider)
 }

@@ -54,12 +54,12 @@ func (o opTest) kernel(version, target string) string {
 	types := strings.Fields(o.types)
 	var s strings.Builder
 	fmt.Fprintf(&s, ".version %s\n.target %s\n.address_size 64\n.visible .entry k(.param .u64 in, .param .u64 out)\n{\n", version, target)
-	s.WriteString(".reg .b32 %tid; .reg .b32 %nt; .reg .b32 %cta; .reg .b64 %in; .reg .b64 %out; .reg .b64 %wide; .reg .b32 %word;\n")
+	s.WriteString(".reg .b32 %i; .reg .b32 %nt; .reg .b32 %cta; .reg .b64 %in; .reg .b64 %out; .reg .b64 %wide; .reg .b32 %word;\n")
 	for i, t := range types {
 		fmt.Fprintf(&s, ".reg .%s %%v%d;\n", t, i)
 	}
-	fmt.Fprintf(&s, "mov.u32 %%tid, %%tid.x; mov.u32 %%nt, %%ntid.x; mov.u32 %%cta, %%ctaid.x; mad.lo.u32 %%tid, %%cta, %%nt, %%tid;\n"+
-		"ld.param.u64 %%in, [in]; ld.param.u64 %%out, [out]; mad.wide.u32 %%in, %%tid, %d, %%in; mad.wide.u32 %%out, %%tid, 8, %%out;\n", 8*(len(types)-1))
+	fmt.Fprintf(&s, "mov.u32 %%i, %%tid.x; mov.u32 %%nt, %%ntid.x; mov.u32 %%cta, %%ctaid.x; mad.lo.u32 %%i, %%cta, %%nt, %%i;\n"+
+		"ld.param.u64 %%in, [in]; ld.param.u64 %%out, [out]; mad.wide.u32 %%in, %%i, %d, %%in; mad.wide.u32 %%out, %%i, 8, %%out;\n", 8*(len(types)-1))
 	var args []string
 	for i, t := range types[1:] {
 		if t == "pred" {
@@ -588,9 +588,10 @@ func cvtTests() []opTest {
 	for _, from := range ints {
 		for _, to := range ints {
 			f, t := typeNames[from], typeNames[to]
-			tests = append(tests,
-				opTest{"cvt." + to + "." + from, to + " " + from, func(a []uint64) uint64 { return wrapped(integer(f, a[0]), t.bits) }},
-				opTest{"cvt.sat." + to + "." + from, to + " " + from, func(a []uint64) uint64 { return clampTo(t, integer(f, a[0])) }})
+			tests = append(tests, opTest{"cvt." + to + "." + from, to + " " + from, func(a []uint64) uint64 { return wrapped(integer(f, a[0]), t.bits) }})
+			if t.bits < f.bits || f.class == signed && t.class == unsigned || t.bits == f.bits && f.class != t.class {
+				tests = append(tests, opTest{"cvt.sat." + to + "." + from, to + " " + from, func(a []uint64) uint64 { return clampTo(t, integer(f, a[0])) }})
+			}
 		}
 		for _, t := range []typ{f32, f64} {
 			f := typeNames[from]

@@ -224,7 +224,8 @@ func (p *parser) declare(name string, line int, s symbol) {
 	if old, ok := scope[name]; ok {
 		p.fail(line, InvalidPTX, "%s is declared twice, first in line %d", name, old.line)
 	}
-	if _, ok := specials[name]; ok || name == "_" {
+	_, ok := specials[name]
+	if _, vector := specials[name+".x"]; ok || vector || name == "_" {
 		p.fail(line, InvalidPTX, "%s is not free as a name", name)
 	}
 	scope[name] = s

@@ -220,7 +220,11 @@ func (f *form) match(given []string) (m *mods, taken int, lacks string) {
 			}
 			taken++
 		case !s.optional:
-			return nil, taken, "." + strings.Join(s.words, ", .")
+			lacks = "." + strings.Join(s.words[:min(len(s.words), 6)], ", .")
+			if len(s.words) > 6 {
+				lacks += ", ..."
+			}
+			return nil, taken, lacks
 		}
 	}
 	if taken < len(given) {

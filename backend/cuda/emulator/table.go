@@ -142,7 +142,7 @@ var (
 
 var dataTable = []row{
 	{syntax: "mov.SCALAR", operands: "* *", exec: execMap},
-	{syntax: "cvt.sat?.ANYINT.ANYINT", operands: "D:T S:S", lane: convertInts},
+	{syntax: "cvt.sat?.ANYINT.ANYINT", operands: "D:T S:S", lane: convertInts, build: checkSaturation},
 	{syntax: "cvt.IRND.ftz?.sat?.ANYINT.FLOAT", operands: "D:T S:S", lane: floatToInt},
 	{syntax: "cvt.RND.sat?.FLOAT.ANYINT", operands: "D:T S:S", lane: intToFloat},
 	{syntax: "cvt.RND.ftz?.sat?.f32.f64", operands: "D:T S:S", lane: narrow},
@@ -180,6 +180,7 @@ func choose(c bool, a, b uint64) uint64 {
 var memoryTable = []row{
 	{syntax: "ld.weak?.SPACE?.LDCACHE?.EVICT?.EVICT2?.FETCH?.VEC?.MEMTYPE", operands: "V:T m", exec: execLoad, build: buildAccess},
 	{syntax: "ld.global.LDCACHE?.nc.EVICT?.EVICT2?.FETCH?.VEC?.MEMTYPE", operands: "V:T m", exec: execLoad, build: buildAccess},
+	{syntax: "ld.global.nc.LDCACHE.FETCH?.VEC?.MEMTYPE", operands: "V:T m", exec: execLoad, build: buildAccess},
 	{syntax: "ld.volatile.SPACE?.FETCH?.VEC?.MEMTYPE", operands: "V:T m", exec: execLoad, build: buildAccess},
 	{syntax: "ld.{relaxed,acquire}.SCOPE.RW?.EVICT?.EVICT2?.FETCH?.VEC?.MEMTYPE", operands: "V:T m", exec: execLoad, build: buildAccess},
 	{syntax: "st.weak?.RW?.STCACHE?.EVICT?.EVICT2?.VEC?.MEMTYPE", operands: "m v:T", exec: execStore, build: buildAccess},

@@ -21,9 +21,6 @@ type typ struct {
 }
 
 var (
-	b16  = typ{bitsClass, 16}
-	b32  = typ{bitsClass, 32}
-	b64  = typ{bitsClass, 64}
 	u32  = typ{unsigned, 32}
 	u64  = typ{unsigned, 64}
 	f32  = typ{floating, 32}

@@ -485,6 +485,9 @@ func (c *compiler) memory(a arg, m *mods) operand {
 	o.addr = address{offset: a.offset, mask: ^uint64(0)}
 	space := m.space()
 	if a.name == "" {
+		if space == spaceParam {
+			c.fail(NotEmulated, "parameters are emulated by name alone, not by address")
+		}
 		return o
 	}
 	s := c.find(a.name)
@@ -495,7 +498,7 @@ func (c *compiler) memory(a arg, m *mods) operand {
 			c.fail(TypeMismatch, "%s is .%v: an address of this space is .b64", a.name, t)
 		}
 		if space == spaceParam {
-			c.fail(NotEmulated, "parameters are emulated by name alone, not by %s", a.name)
+			c.fail(NotEmulated, "parameters are emulated by name alone, not by address")
 		}
 		if narrow {
 			o.addr.mask = 0xffffffff

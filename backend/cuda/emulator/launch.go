@@ -226,7 +226,7 @@ func (b *block) run(number uint64) *Fault {
 				return f
 			}
 			moved = moved || w.steps != before
-			if w.steps > l.gpu.config.StepLimit {
+			if w.live != 0 && w.steps > l.gpu.config.StepLimit {
 				return w.fault(w.frags[0].lane(), StepLimit, "more than %d instructions in one warp", l.gpu.config.StepLimit)
 			}
 		}

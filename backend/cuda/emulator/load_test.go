@@ -216,6 +216,7 @@ var modules = []struct {
 	{head + ".const .b32 c[];", InvalidPTX},
 	{head + ".const .align 3 .b32 c;", InvalidPTX},
 	{head + ".global .b32 g[2000000000];", InvalidPTX},
+	{head + ".global .b32 g[2000000000] = {1};", InvalidPTX},
 	{head + ".global .f32 g[2][2] = {{1.0, 2.0}, {3.0, 4.0}};", 0},
 	{head + ".file 1 \"a.cu\"\n.entry k() { .loc 1 2 3\n ret; }", 0},
 	{head + "# 1", InvalidPTX},

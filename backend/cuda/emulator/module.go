@@ -5,6 +5,7 @@ package emulator
 import (
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -125,7 +126,7 @@ func asError(r any) error {
 	if f, ok := r.(*Fault); ok {
 		return f
 	}
-	return fmt.Errorf("emulator: internal error: %v", r)
+	return fmt.Errorf("emulator: internal error: %v\n%s", r, debug.Stack())
 }
 
 func (m *Module) source(line int) string {

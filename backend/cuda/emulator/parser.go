@@ -378,10 +378,10 @@ func (p *parser) variable() {
 	p.expect(";")
 }
 
-// initializer takes the value of a variable: a number, or numbers in braces.
-// What is not given is 0.
+// initializer takes the value of a variable: a number, or numbers in braces,
+// which may be fewer than the elements.
 func (p *parser) initializer(t typ, elements uint64) []byte {
-	data := make([]byte, 0, elements*t.bytes())
+	data := []byte{} // which is not nil even if there are none
 	one := func() {
 		a := p.number()
 		v := p.constant(p.tok.line, a, t)
@@ -408,7 +408,7 @@ func (p *parser) initializer(t typ, elements uint64) []byte {
 		}
 	}
 	nested()
-	return data[:cap(data)]
+	return data
 }
 
 // place gives a variable its address.

@@ -37,10 +37,10 @@ define with-cuda
 if [ $$? = 0 ]; then settings=$$(go run ./cmd/cudaenv) && eval "$$settings" && export CGO_ENABLED=1 && $(1); else $(2); fi
 endef
 
-.PHONY: help run test build lint cross generate bench fuzz clean needs-go
+.PHONY: help run test build lint cross generate bench fuzz sass gpu-check gpu-bundle docker clean needs-go
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: needs-go ## run the demo, which writes to out/
 	cd examples && go run ./mnist -out "$(CURDIR)/out"
@@ -83,6 +83,31 @@ bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and comp
 fuzz: needs-go ## run every fuzz test for FUZZTIME
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; done; done
+
+sass: needs-go ## show the GPU's machine code by architecture: registers, memory, instructions
+	go run ./kernels/ptx/cmd/sass -fetch
+
+# All that checks a GPU, in out/errorcell-gpu; where it runs needs no Go.
+define gpu-folder
+$(call with-cuda,mkdir -p out/errorcell-gpu && cp bench/gpu/run.sh bench/gpu/table.awk bench/gpu/jax_step.py out/errorcell-gpu/ \
+	&& go $(BUILD) -tags nvidia -o out/errorcell-gpu/ ./cmd/errorcell \
+	&& go test -c -tags nvidia -o out/errorcell-gpu/cuda.test ./backend/cuda \
+	&& go test -c -tags nvidia -o out/errorcell-gpu/gpu.test ./bench/gpu,\
+	echo "no CUDA build: it needs Linux and a C compiler" >&2; false)
+endef
+
+gpu-check: needs-go ## check and measure a GPU; DEVICE, SIZES and more are in bench/gpu/run.sh
+	$(gpu-folder)
+	RESULTS="$${RESULTS:-$(CURDIR)/out/gpu-results}" out/errorcell-gpu/run.sh
+
+gpu-bundle: needs-go ## pack gpu-check for a machine with a GPU and no Go, in out/
+	@rm -rf out/errorcell-gpu
+	$(gpu-folder)
+	tar -czf out/errorcell-gpu-$$(go env GOOS)-$$(go env GOARCH).tar.gz -C out errorcell-gpu
+
+docker: ## build the images errorcell:cpu and errorcell:cuda
+	docker build -f docker/cpu.Dockerfile -t errorcell:cpu .
+	docker build -f docker/cuda.Dockerfile -t errorcell:cuda .
 
 clean: ## remove what the other targets made
 	rm -rf bin out

@@ -89,11 +89,13 @@ func TestCompletion(t *testing.T) {
 		words []string
 		want  []string
 	}{
-		{[]string{""}, []string{"devices", "step", "verify"}},
+		{[]string{""}, []string{"devices", "step", "verify", "ptx"}},
 		{[]string{"step", "--device", ""}, deviceSpecs()},
 		{[]string{"verify", "-d", ""}, deviceSpecs()},
 		{[]string{"step", "--cell", ""}, cellNames()},
 		{[]string{"step", "--loss", ""}, cells[0].losses},
+		{[]string{"ptx", "--arch", ""}, archNames()},
+		{[]string{"ptx", "--with", ""}, cells[0].arrayNames()},
 		{[]string{"step", "--lo"}, []string{"--loss"}},
 	} {
 		c := command(t, ".", append([]string{"__complete"}, test.words...)...)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	_ "errorcell/backend/cpu"
+	_ "errorcell/backend/cuda"
 )
 
 // The exit statuses; a signal's is 128 and its number.
@@ -158,7 +159,7 @@ The same bits come out on every device and with any number of threads.`,
 		return usagef("%w (see %s --help)", err, c.CommandPath())
 	})
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes on stderr")
-	root.AddCommand(a.devicesCommand(), a.stepCommand(), a.verifyCommand())
+	root.AddCommand(a.devicesCommand(), a.stepCommand(), a.verifyCommand(), a.ptxCommand())
 	addCobraCommands(root)
 	return root
 }
@@ -206,7 +207,7 @@ func noArgs(c *cobra.Command, args []string) error {
 
 // deviceFlag adds --device, which completes to what this machine has.
 func deviceFlag(c *cobra.Command, spec *string) {
-	c.Flags().StringVarP(spec, "device", "d", "", `where to run, such as cpu, cpu:generic or cpu:threads=2
+	c.Flags().StringVarP(spec, "device", "d", "", `where to run, such as cpu, cuda:0 or cpu:threads=2
 (default: $ERRORCELL_DEVICE, else the best that works)`)
 	must(c.RegisterFlagCompletionFunc("device", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return deviceSpecs(), cobra.ShellCompDirectiveNoFileComp

@@ -48,7 +48,7 @@ run: needs-go ## run the demo, which writes to out/
 # -short in the second pass, because the race detector makes tests much slower.
 test: needs-go ## vet and test every module, then the library under the race detector
 	$(call each,test -vet=all $(TESTFLAGS) ./...)
-	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/...),echo "CUDA tests skipped: they need Linux and a C compiler")
+	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell),echo "CUDA tests skipped: they need Linux and a C compiler")
 	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
 	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
 	else echo "race detector skipped: it needs a C compiler"; fi

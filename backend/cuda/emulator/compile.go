@@ -220,7 +220,7 @@ func (c *compiler) instruction(line int, guard string, not bool, opcode string, 
 			in.exec = execMap
 		}
 	}
-	c.fn.ordered = c.fn.ordered || orders(m)
+	c.fn.ordered = c.fn.ordered || ordersMemory(m)
 	c.fn.code = append(c.fn.code, in)
 }
 
@@ -268,9 +268,9 @@ func (c *compiler) checkNumerics(opcode string, m *mods) {
 	}
 }
 
-// orders reports whether an instruction can order memory between threads of
+// ordersMemory reports whether an instruction can order memory between threads of
 // different warps otherwise than by a barrier.
-func orders(m *mods) bool {
+func ordersMemory(m *mods) bool {
 	return strings.HasPrefix(m.form.syntax, "membar") || strings.HasPrefix(m.form.syntax, "fence") ||
 		m.has("acquire") || m.has("release") || m.has("acq_rel")
 }

@@ -37,7 +37,7 @@ func (f *Function) arrange() {
 		}
 		blockOf[pc] = int32(len(starts) - 1)
 	}
-	g := graph{next: make([][]int32, len(starts))}
+	g := graph{next: make([][]int32, len(starts)), entered: make([]bool, len(starts))}
 	for b := range starts {
 		end := len(code)
 		if b+1 < len(starts) {
@@ -57,6 +57,7 @@ func (f *Function) arrange() {
 		all[i] = int32(i)
 	}
 	g.rank = make([]int32, len(starts))
+	g.entered[0] = true
 	g.order(all)
 	f.order = make([]int32, len(code))
 	for pc := range code {
@@ -66,19 +67,26 @@ func (f *Function) arrange() {
 
 // A graph is the basic blocks and where each leads.
 type graph struct {
-	next [][]int32
-	rank []int32 // the result: the place of each block
-	done int32
+	next    [][]int32
+	rank    []int32 // the result: the place of each block
+	done    int32
+	entered []bool // blocks to which a block leads that has its place
 }
 
 // order ranks the given blocks: strongly connected components in topological
-// order, and inside of one, which is a loop, its first block, then the rest
-// without the edges back to it.
+// order, and inside of one, which is a loop, the block at which it is entered,
+// then the rest without the edges back to that.
 func (g *graph) order(blocks []int32) {
 	for _, c := range g.components(blocks) {
-		head := slices.Min(c)
+		head := c[0]
+		if i := slices.IndexFunc(c, func(b int32) bool { return g.entered[b] }); i >= 0 {
+			head = c[i]
+		}
 		g.rank[head] = g.done
 		g.done++
+		for _, n := range g.next[head] {
+			g.entered[n] = true
+		}
 		if len(c) > 1 {
 			g.order(slices.DeleteFunc(c, func(b int32) bool { return b == head }))
 		}

@@ -79,7 +79,7 @@ func newLaunch(g *GPU, f *Function, grid, block [3]uint32, dynShared uint32, par
 // run runs all blocks. The error is the first Fault.
 func (l *launch) run(ctx context.Context) error {
 	l.beginRaces()
-	rng := rand.New(rand.NewPCG(l.gpu.config.Seed, l.id))
+	rng := newRand(l.gpu.config.Seed, l.id)
 	order := newOrder(l.blocks, rng)
 	done := make(chan struct{})
 	defer close(done)
@@ -132,6 +132,8 @@ func (l *launch) fail(err error) {
 	l.stop.Store(true)
 }
 
+func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
+
 // An order is a permutation of [0, n): i -> a*i + b mod n for a prime to n.
 type order struct{ n, a, b uint64 }
 
@@ -176,7 +178,7 @@ type block struct {
 
 func newBlock(l *launch, sm int) *block {
 	b := &block{launch: l, sm: sm % l.gpu.config.SMs, threads: int(l.block[0] * l.block[1] * l.block[2]),
-		rng: rand.New(rand.NewPCG(l.gpu.config.Seed, l.id<<16|uint64(sm)))}
+		rng: newRand(l.gpu.config.Seed, l.id<<16|uint64(sm))}
 	shared := &l.fn.shared
 	b.static = newRegion(0, shared.end(), "shared memory")
 	b.static.valid = make([]uint64, (len(b.static.data)+63)/64)

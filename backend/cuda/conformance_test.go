@@ -3,9 +3,12 @@
 package cuda
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"errorcell/backend"
@@ -15,17 +18,29 @@ import (
 	"errorcell/kernels"
 )
 
+// TestConformance runs the suite on the emulated GPU, or on the devices that
+// ERRORCELL_TEST_DEVICES names, such as "cuda:0 cuda:1".
 func TestConformance(t *testing.T) {
-	except := []backendtest.Exception{{
-		Topic: "Allocations", Reason: "the emulated GPU allocates: TestOverhead counts what this package does"}}
+	var except []backendtest.Exception
 	if raceEnabled && testing.Short() {
 		for _, topic := range []string{"Kernels", "Broadcast", "Sizes", "Large"} {
 			except = append(except, backendtest.Exception{
 				Topic: topic, Reason: "its many numbers take minutes under the race detector: run without -short or without -race"})
 		}
 	}
-	backendtest.Run(t, func() (backend.Device, error) { return backend.Open("cuda:emulated") }, except...)
+	for _, spec := range strings.Fields(cmp.Or(os.Getenv("ERRORCELL_TEST_DEVICES"), emulatedSpec)) {
+		except := slices.Clone(except)
+		if strings.HasPrefix(spec, emulatedSpec) {
+			except = append(except, backendtest.Exception{
+				Topic: "Allocations", Reason: "the emulated GPU allocates: TestOverhead counts what this package does"})
+		}
+		t.Run(spec, func(t *testing.T) {
+			backendtest.Run(t, func() (backend.Device, error) { return backend.Open(spec) }, except...)
+		})
+	}
 }
+
+const emulatedSpec = "cuda:emulated"
 
 // TestGoldens computes what ngc-learn's own cell of April 2024 was given, and
 // compares to the bit, on the architectures that are lowered differently.

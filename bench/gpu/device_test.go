@@ -118,6 +118,9 @@ func driverDevice() (dev cu.Device, unplug func() error, err error) {
 func deviceMemory(tb testing.TB, bytes int64, stream cu.Stream) cu.DevicePtr {
 	tb.Helper()
 	ptr, err := cu.MemAlloc(bytes)
+	if errors.Is(err, cu.OutOfMemory) {
+		tb.Skipf("%d bytes do not fit the GPU's memory", bytes)
+	}
 	must(tb, err)
 	tb.Cleanup(func() {
 		if err := cu.MemFree(ptr); err != nil {

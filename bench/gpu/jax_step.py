@@ -1,9 +1,9 @@
-"""The step of the Laplacian error cell in JAX, on the card that JAX takes.
+"""The step of the Laplacian error cell in JAX, on the same card.
 
 Prints a line for each size as step_test.go does, and is timed in the same way:
 steps one after the other, with no wait but at the end.
 
-    python jax_step.py 4096,65536 0.5    # sizes, seconds for each
+    python jax_step.py 4096,65536 0.5 0    # sizes, seconds for each, the GPU's number
 """
 
 import sys
@@ -43,12 +43,20 @@ def measure(n, least):
 
 
 def main():
-    device = jax.devices()[0]
+    sizes, least, number = sys.argv[1:]
+    try:
+        device = jax.devices("gpu")[int(number)]
+    except (RuntimeError, IndexError):
+        sys.exit(f"jax_step.py: JAX sees no GPU {number}: jax[cuda12] or jax[cuda13] is wanted")
     print(f"jax: {jax.__version__} on {device.device_kind}")
-    if device.platform not in ("gpu", "cuda"):
-        sys.exit("jax_step.py: JAX sees no GPU: install jax with CUDA, such as jax[cuda12]")
-    for n in sys.argv[1].split(","):
-        measure(int(n), float(sys.argv[2]))
+    jax.config.update("jax_default_device", device)
+    for n in sizes.split(","):
+        try:
+            measure(int(n), float(least))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            print(f"n={n} is skipped: it does not fit the GPU's memory")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,16 @@
 #
 #	./run.sh
 #	DEVICE=cuda:1 SIZES=4096,67108864 RESULTS=/tmp/results ./run.sh
+#	DEVICE=cuda:emulated SIZES=small ./run.sh    # without a GPU, to see that it works
 #
 # Each check leaves a file in RESULTS. The exit status is 1 if one has failed.
 set -u
 cd "$(dirname "$0")" || exit 1
 
 DEVICE=${DEVICE:-cuda:0}
+if [ "${SIZES:-}" = small ]; then
+	SIZES=256,4096 COUNT=${COUNT:-1} BENCHTIME=${BENCHTIME:-0.01}
+fi
 SIZES=${SIZES:-4096,65536,1048576,4194304,16777216,67108864,268435456}
 COUNT=${COUNT:-3}            # samples of each benchmark, of which the table has the median
 BENCHTIME=${BENCHTIME:-0.5}  # seconds of each sample
@@ -50,15 +54,14 @@ fi
 check bench ./gpu.test -test.run '^$' -test.bench . -test.benchtime "${BENCHTIME}s" -test.count "$COUNT" -test.timeout 0 -device "$DEVICE" -sizes "$SIZES"
 
 echo "jax: not run" >"$RESULTS/jax.txt"
-ordinal=${DEVICE#cuda}; ordinal=${ordinal#:}; ordinal=${ordinal%%,*}
-case $DEVICE in *emulated*) echo "== jax: skipped: the GPU is emulated" ;; *)
-	if "$PYTHON" -c 'import jax' 2>/dev/null; then
-		# Else JAX takes most of the GPU's memory, and another GPU.
-		check jax env XLA_PYTHON_CLIENT_PREALLOCATE=false CUDA_VISIBLE_DEVICES="${ordinal:-0}" "$PYTHON" jax_step.py "$SIZES" "$BENCHTIME"
-	else
-		echo "== jax: skipped: $PYTHON has no JAX (PYTHON names another python)"
-	fi
-esac
+number=${DEVICE#cuda}; number=${number#:}; number=${number%%,*}
+# Else JAX takes most of the GPU's memory at once.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
+if "$PYTHON" -c 'import sys, jax; jax.devices("gpu")[int(sys.argv[1])]' "${number:-0}" 2>/dev/null; then
+	check jax "$PYTHON" jax_step.py "$SIZES" "$BENCHTIME" "${number:-0}"
+else
+	echo "== jax: skipped: $PYTHON has no JAX that sees this GPU (PYTHON names another python)"
+fi
 
 check table awk -f table.awk "$RESULTS/bench.txt" "$RESULTS/jax.txt"
 echo; cat "$RESULTS/devices.txt"; echo; cat "$RESULTS/table.txt"

@@ -6,6 +6,7 @@
 package gpu
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -98,6 +99,9 @@ func newStep(b *testing.B, dev backend.Device, n int) (step func() error) {
 	must(b, err)
 	buffer := func(n int) backend.Buffer {
 		buf, err := dev.NewBuffer(kernels.F32, n)
+		if errors.Is(err, backend.ErrMemory) {
+			b.Skip(err)
+		}
 		must(b, err)
 		b.Cleanup(func() { buf.Close() })
 		return buf

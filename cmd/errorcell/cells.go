@@ -73,3 +73,14 @@ func (c cell) operandOf(array string) string {
 	}
 	return array
 }
+
+// omitted are the results that a step without an operand leaves out, as in a
+// Signature.
+func (c cell) omitted(k *kernels.Kernel, kinds [kernels.MaxInputs]kernels.Kind) (bits uint32) {
+	for i, out := range k.Outputs() {
+		if needed, ok := c.needs[out.Name]; ok && kinds[k.InputIndex(needed)] == kernels.Absent {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}

@@ -119,17 +119,6 @@ func (c cell) operandKinds(k *kernels.Kernel, with []string) (kinds [kernels.Max
 	return kinds, nil
 }
 
-// omitted are the results that a step without an operand leaves out, as in a
-// Signature.
-func (c cell) omitted(k *kernels.Kernel, kinds [kernels.MaxInputs]kernels.Kind) (bits uint32) {
-	for i, out := range k.Outputs() {
-		if needed, ok := c.needs[out.Name]; ok && kinds[k.InputIndex(needed)] == kernels.Absent {
-			bits |= 1 << i
-		}
-	}
-	return bits
-}
-
 // parseArch gives the compute capability that --arch names.
 func parseArch(name string) (int, error) {
 	if name == "" {

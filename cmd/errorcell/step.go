@@ -198,11 +198,7 @@ func (r *stepRun) prepare() error {
 	if r.binding, err = r.kernel.Bind(kernels.F32, shapes...); err != nil {
 		return fmt.Errorf("%s: %w", r.files(), err)
 	}
-	for i, out := range r.kernel.Outputs() {
-		if needed, ok := r.cell.needs[out.Name]; ok && !r.operands[r.kernel.InputIndex(needed)].given() {
-			r.binding.Signature.Omit |= 1 << i
-		}
-	}
+	r.binding.Signature.Omit = r.cell.omitted(r.kernel, r.binding.Signature.Kinds)
 	r.results = r.listResults()
 	r.program, err = r.dev.Compile(r.kernel, r.binding.Signature)
 	return err

@@ -232,7 +232,9 @@ func gorgonia(tb testing.TB, a arrays) runner {
 }
 
 // limit reads two arrays and writes two, with the runtime's copy, on
-// GOMAXPROCS threads that wait for work as errorcell's do.
+// GOMAXPROCS threads. They sleep between the steps, which costs them more than
+// the step where that is short: on several threads it is a limit for large arrays
+// alone.
 func limit(_ testing.TB, a arrays) runner {
 	threads := min(runtime.GOMAXPROCS(0), max(1, len(a.target)/(1<<14)))
 	var done sync.WaitGroup

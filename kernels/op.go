@@ -177,7 +177,7 @@ func Fma[T Float](x, y, z T) T {
 // bit. So the sum is rounded to odd: when it was inexact its last bit is set,
 // which tells the second rounding on which side of a tie it stands.
 func fma32(x, y, z float32) float32 {
-	p, c := float64(x)*float64(y), float64(z)
+	p, c := float64(x)*float64(y), float64(z) // exact, so that fusing it into a sum changes nothing
 	s := p + c
 	if math.IsNaN(s) || math.IsInf(s, 0) {
 		return float32(s)

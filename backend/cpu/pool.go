@@ -66,7 +66,9 @@ func (p *pool) serve(w *worker) {
 			return
 		}
 		j.work.run(j.part, j.parts)
-		// The caller that sees nothing pending must not have to wait.
+		// The caller that sees nothing pending must not have to wait. So pending
+		// may count this one into the next work: that ends a look early, no more,
+		// since it is done that counts.
 		p.done.Done()
 		p.pending.Add(-1)
 	}

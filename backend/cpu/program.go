@@ -13,6 +13,10 @@ import (
 // another thread in: see docs/performance.md.
 const minPart = 4 * kernels.BlockSize
 
+// maxIdle is how many frames a program keeps: as many runs at once allocate
+// nothing once warm.
+const maxIdle = 16
+
 // program is a compiled plan.
 type program[T kernels.Float] struct {
 	dev    *device
@@ -70,7 +74,9 @@ func (p *program[T]) give(f *frame[T]) {
 	clear(f.results)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.idle = append(p.idle, f)
+	if len(p.idle) < maxIdle {
+		p.idle = append(p.idle, f)
+	}
 }
 
 // frame is the state of one run.
@@ -103,18 +109,24 @@ func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 		partials: make([][]float64, len(p.plan.Sums)),
 		spaces:   make([]workspace[T], p.dev.pool.threads),
 	}
-	var places, slots, sums int
-	for _, ps := range p.passes {
-		places, slots, sums = max(places, len(ps.places)), max(slots, ps.slots), max(sums, len(ps.sums))
-	}
-	for i := range f.spaces {
-		f.spaces[i] = workspace[T]{
+	return f
+}
+
+// space is the workspace of a part, made when the part first runs.
+func (f *frame[T]) space(part int) *workspace[T] {
+	w := &f.spaces[part]
+	if w.views == nil {
+		var places, slots, sums int
+		for _, ps := range f.program.passes {
+			places, slots, sums = max(places, len(ps.places)), max(slots, ps.slots), max(sums, len(ps.sums))
+		}
+		*w = workspace[T]{
 			views:   make([][]T, places),
 			scratch: make([]T, slots*kernels.BlockSize),
 			tallies: make([]tally, sums),
 		}
 	}
-	return f
+	return w
 }
 
 // bind looks up the memory of the buffers.
@@ -244,7 +256,7 @@ func (f *frame[T]) run(part, parts int) {
 	units := (f.elements + unit - 1) / unit
 	first, end := units*part/parts*unit, min(units*(part+1)/parts*unit, f.elements)
 
-	w := &f.spaces[part]
+	w := f.space(part)
 	clear(w.tallies)
 	f.fill(w, min(kernels.BlockSize, max(end-first, 0)))
 	for start := first; start < end; start += kernels.BlockSize {

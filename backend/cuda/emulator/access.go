@@ -56,7 +56,6 @@ type access struct {
 	strong      bool // does not race with other strong accesses
 	ofBlock     bool // strong within the block alone: .cta
 	nonCoherent bool
-	acquires    bool
 	releases    bool // has a fence before it
 	update      func(old, b, c uint64) uint64
 }
@@ -97,7 +96,6 @@ func buildAccess(in *inst, m *mods) (Kind, string) {
 	}
 	a.ofBlock = m.has("cta")
 	a.nonCoherent = m.has("nc")
-	a.acquires = m.has("acquire") || m.has("acq_rel")
 	a.releases = m.has("release") || m.has("acq_rel")
 	if atomic {
 		for op, make := range atomics {

@@ -18,6 +18,8 @@ type barrierKind struct {
 // A barrier is one of the sixteen of a block.
 type barrier struct {
 	arrived []uint32 // lanes of each warp
+	begun   []uint32 // the segment that each warp began when it arrived and went on
+	came    uint32   // warps of which all lanes that were live have arrived
 	waiting uint32   // warps of which some lanes wait
 	count   uint32   // of threads expected; 0 for all
 	line    int32
@@ -28,7 +30,8 @@ type barrier struct {
 
 func (b *barrier) reset() {
 	clear(b.arrived)
-	*b = barrier{arrived: b.arrived}
+	clear(b.begun)
+	*b = barrier{arrived: b.arrived, begun: b.begun}
 }
 
 func buildBarrier(in *inst, m *mods) (Kind, string) {
@@ -118,6 +121,7 @@ func (w *warp) arrive(i int, in *inst, mask uint32) *Fault {
 		w.frags[i].wait, w.frags[i].barrier = waitBarrier, number
 	} else {
 		w.frags[i].pc++
+		b.begun[w.index] = w.newSegment()
 	}
 	return w.block.settle(b, number)
 }
@@ -146,11 +150,11 @@ func (b *block) exited(w *warp) *Fault {
 
 // settle lets the waiting threads of a barrier go on if all have come.
 func (b *block) settle(bar *barrier, number uint32) *Fault {
-	complete, came := true, uint32(0)
+	complete := true
 	for i, w := range b.warps {
 		arrived := bar.arrived[i]
 		if arrived == w.live && arrived != 0 {
-			came |= 1 << i
+			bar.came |= 1 << i
 		}
 		if bar.count != 0 {
 			continue
@@ -162,15 +166,15 @@ func (b *block) settle(bar *barrier, number uint32) *Fault {
 		}
 	}
 	if bar.count != 0 {
-		complete = uint32(bits.OnesCount32(came))*warpSize >= bar.count
+		complete = uint32(bits.OnesCount32(bar.came))*warpSize >= bar.count
 	}
 	if !complete {
 		return nil
 	}
-	if bar.count == 0 && came == uint32(uint64(1)<<len(b.warps)-1) {
+	if all := uint32(uint64(1)<<len(b.warps) - 1); bar.came == all && bar.waiting == all {
 		b.barrierPassed()
 	} else {
-		b.partialPassed(came, bar.waiting)
+		b.partialPassed(bar)
 	}
 	for i := range lanesOf(bar.waiting) {
 		b.warps[i].pass(bar, number)

@@ -29,9 +29,9 @@
 //
 // Blocks run in an order that Config.Seed decides, on several goroutines. A
 // warp is 32 threads in lock step. Threads that part at a branch meet again at
-// the earliest place where the control flow graph lets them, which is where
-// ptxas makes them meet; see flow.go. Warps of a block take turns of random
-// length.
+// the earliest place where the control flow graph lets them, which is no later
+// than where ptxas makes them meet; see flow.go. Warps of a block take turns of
+// random length.
 //
 // # What is checked
 //
@@ -84,9 +84,9 @@
 //     before an atomic or other strong store by the same thread, and an
 //     acquire, which is a later atomic or strong load on that address by the
 //     other block. The fence covers what its thread has done, what a barrier of
-//     its warp or block has put before it, and what came before a barrier
-//     before which every thread that had stored had a fence of its own. So a
-//     last block may add up what the others have left. No fence is asked for
+//     all of its warp or block has put before it, and what came before a barrier
+//     of the block before which every thread that had stored had a fence of its
+//     own. So a last block may add up what the others have left. No fence is asked for
 //     after the acquire, though PTX would have one; one thread's acquire holds
 //     for its block.
 //

@@ -17,7 +17,9 @@ import (
 // Config says what GPU to emulate and how strictly. The zero Config is an
 // sm_90 with 4 GiB on which every check is on.
 type Config struct {
-	Memory uint64 // in bytes, 4 GiB if 0; the host gives it only when touched
+	// Memory is in bytes; 4 GiB if 0. The host gives it when it is touched: a
+	// byte, and four for the marks of the race check if a kernel touches it.
+	Memory uint64
 	SMs    int    // 8 if 0
 	Arch   string // as in PTX's .target: "sm_90" if empty
 	// Seed orders the blocks and the warps; 0 takes a random one, which Seed

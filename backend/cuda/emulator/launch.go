@@ -194,7 +194,7 @@ func newBlock(l *launch, sm int) *block {
 		b.warps = append(b.warps, newWarp(b, i))
 	}
 	for i := range b.barriers {
-		b.barriers[i].arrived = make([]uint32, len(b.warps))
+		b.barriers[i].arrived, b.barriers[i].begun = make([]uint32, len(b.warps)), make([]uint32, len(b.warps))
 	}
 	return b
 }

@@ -81,9 +81,9 @@ var statements = []struct {
 
 	{"ld.global.f32 f0, [rd0];", 0},
 	{"ld.global.f32 f0, [rd0+-4];", 0},
-	{"ld.global.f32 f0, [rd0-4];", 0},
+	{"ld.global.f32 f0, [rd0-4];", InvalidPTX},
 	{"ld.global.f32 f0, [rd0+4+4];", 0},
-	{"ld.global.f32 f0, [r0];", TypeMismatch}, // stricter: ptxas warns
+	{"ld.global.f32 f0, [r0];", TypeMismatch},
 	{"ld.global.f32 f0, rd0;", TypeMismatch},
 	{"ld.global.u8 f0, [rd0];", TypeMismatch},
 	{"ld.global.u16 r0, [rd0];", 0},
@@ -146,9 +146,9 @@ var statements = []struct {
 	{"@p0 exit;", 0},
 	{"@r0 exit;", TypeMismatch},
 	{"@_ exit;", InvalidPTX},
-	{"call f;", NotEmulated},        // stricter
+	{"call f;", NotEmulated},
 	{".local .b32 x;", NotEmulated}, // stricter
-	{".reg .b32 %tid;", InvalidPTX},
+	{".reg .b32 %tid;", InvalidPTX}, // stricter
 	{"mov.u32 r0, 0x;", InvalidPTX},
 	{"mov.f32 f0, 0f3F80;", InvalidPTX},
 	{"mov.f32 f0, 1e;", InvalidPTX},

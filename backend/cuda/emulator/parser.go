@@ -654,13 +654,8 @@ func (p *parser) argument() arg {
 		} else {
 			a.offset = p.offset()
 		}
-		for p.isPunct("+") || p.isPunct("-") {
-			if p.accept("+") {
-				a.offset += p.offset()
-			} else {
-				p.next()
-				a.offset -= p.offset()
-			}
+		for p.accept("+") {
+			a.offset += p.offset()
 		}
 		p.expect("]")
 		return a

@@ -13,6 +13,7 @@ package emulator
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -455,16 +456,13 @@ func (b *block) barrierPassed() {
 	}
 }
 
-// partialPassed orders what came before a barrier of some warps: those in
-// arrived, of which those in waited go on only now.
-func (b *block) partialPassed(arrived, waited uint32) {
-	p := partialBarrier{make([]uint32, len(b.warps)), waited}
-	for i := range lanesOf(arrived) {
-		w := b.warps[i]
-		p.begun[i] = w.newSegment()
-		if waited>>i&1 != 0 {
-			w.order.synced = p.begun[i]
-		}
+// partialPassed orders what came before a barrier of some warps. Those that
+// wait at it go on only now; the others have gone on when they arrived.
+func (b *block) partialPassed(bar *barrier) {
+	p := partialBarrier{slices.Clone(bar.begun), bar.waiting}
+	for i := range lanesOf(bar.waiting) {
+		p.begun[i] = b.warps[i].newSegment()
+		b.warps[i].order.synced = p.begun[i]
 	}
 	if len(b.order.partial) == maxPartial {
 		b.order.partial = b.order.partial[1:]

@@ -97,6 +97,16 @@ var orderings = []struct {
 		mov.u32 v, 0; AGAIN: st.shared.u32 [st], v; bar.sync 0; ld.shared.u32 w, [s0]; bar.sync 0; add.u32 v, v, 1; setp.lt.u32 p, v, 100; @p bra AGAIN;`, 2, 64, false},
 	{"a named barrier of the warps that share", `
 		setp.ge.u32 p, t, 64; @p bra OUT; st.shared.u32 [st], t; barrier.sync 3, 64; xor.b32 v, t, 32; mad.lo.u32 v, v, 4, s0; ld.shared.u32 v, [v]; OUT:`, 1, 128, false},
+	{"stores before arriving", `
+		st.shared.u32 [st], t; bar.sync 0; setp.ge.u32 p, t, 32; @p bra TAKE; st.shared.u32 [st], b; barrier.arrive 3, 64; bra OUT;
+		TAKE: barrier.sync 3, 64; xor.b32 v, t, 32; mad.lo.u32 v, v, 4, s0; ld.shared.u32 v, [v]; OUT:`, 1, 64, false},
+	{"stores after arriving", `
+		st.shared.u32 [st], t; bar.sync 0; setp.ge.u32 p, t, 32; @p bra TAKE; barrier.arrive 3, 64; st.shared.u32 [st], b; bra OUT;
+		TAKE: barrier.sync 3, 64; xor.b32 v, t, 32; mad.lo.u32 v, v, 4, s0; ld.shared.u32 v, [v]; OUT:`, 1, 64, true},
+	{"a barrier that says how many threads the block has, then a ticket", `
+		mad.wide.u32 at, b, 256, xt; st.global.u32 [at], t; bar.sync 0, 64; @notFirst bra OUT;
+		membar.gl; atom.global.inc.u32 v, [y], last; setp.ne.u32 p, v, last; @p bra OUT;
+		ld.global.u32 v, [x+252]; ld.global.u32 v, [x+508]; ld.global.u32 v, [x+764]; OUT:`, 3, 64, false},
 	{"a named barrier of other warps", `
 		st.shared.u32 [st], t; bar.sync 0; st.shared.u32 [st], b; setp.ge.u32 p, t, 64; @p bra OUT; barrier.sync 3, 64; xor.b32 v, t, 64; mad.lo.u32 v, v, 4, s0; ld.shared.u32 v, [v]; OUT:`, 1, 128, true},
 }

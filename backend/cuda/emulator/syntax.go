@@ -163,7 +163,7 @@ func match(opcode string) (found []*mods, k Kind, wrong string) {
 	parts := strings.Split(opcode, ".")
 	name, given := parts[0], parts[1:]
 	if why, ok := refused[name]; ok {
-		return nil, NotEmulated, why
+		return nil, NotEmulated, name + ": " + why
 	}
 	candidates := forms[name]
 	if candidates == nil {
@@ -184,7 +184,7 @@ func match(opcode string) (found []*mods, k Kind, wrong string) {
 	}
 	for _, w := range given {
 		if why, ok := refused["."+w]; ok {
-			return nil, NotEmulated, why
+			return nil, NotEmulated, "." + w + ": " + why
 		}
 	}
 	switch {

@@ -6,6 +6,7 @@ package emulator
 import (
 	"math"
 	"math/bits"
+	"strings"
 )
 
 // A row is one syntax of an instruction. Most compute each lane by itself, and
@@ -234,22 +235,24 @@ var controlTable = []row{
 	{syntax: "griddepcontrol.{launch_dependents,wait}", exec: execNothing, need: need{90, 78}},
 }
 
-const (
-	approximate = "is an approximation that hardware does not define to the bit; compute it with .rn instructions"
-	unemulated  = "is not emulated"
-)
-
 // refused are instructions and modifiers that PTX has and the emulator has
 // not, and why.
-var refused = map[string]string{
-	"ex2": "ex2 " + approximate, "lg2": "lg2 " + approximate, "sin": "sin " + approximate,
-	"cos": "cos " + approximate, "tanh": "tanh " + approximate, "rsqrt": "rsqrt " + approximate,
-	".approx": ".approx " + approximate, ".full": "div.full " + approximate,
-	"call": "a call of a function " + unemulated, "alloca": "alloca " + unemulated,
-	"brx": "brx " + unemulated, "tex": "tex " + unemulated, "mma": "mma " + unemulated,
-	"wmma": "wmma " + unemulated, "ldmatrix": "ldmatrix " + unemulated, "wgmma": "wgmma " + unemulated,
-	"cp": "an asynchronous copy " + unemulated, "mbarrier": "mbarrier " + unemulated,
-	".f16": "f16 arithmetic " + unemulated, ".f16x2": "f16 arithmetic " + unemulated,
-	".bf16": "bf16 arithmetic " + unemulated, ".bf16x2": "bf16 arithmetic " + unemulated,
-	".b128": "a 128-bit type " + unemulated,
+var refused = map[string]string{".approx": approximate, ".full": approximate}
+
+const (
+	approximate = "an approximation, the bits of which differ between GPUs; use .rn instructions"
+	unemulated  = "PTX has it, but it is not emulated"
+)
+
+func init() {
+	for name := range strings.FieldsSeq("ex2 lg2 sin cos tanh rsqrt") {
+		refused[name] = approximate
+	}
+	for name := range strings.FieldsSeq("call alloca stacksave stackrestore brx brkpt pmevent setmaxnreg elect mapa " +
+		"tex tld4 txq suld sust sured suq istypep wmma mma wgmma ldmatrix stmatrix movmatrix tcgen05 cp mbarrier tensormap " +
+		"multimem ldu applypriority discard createpolicy getctarank clusterlaunchcontrol dp2a dp4a mul24 mad24 fns szext bmsk " +
+		"vadd vsub vabsdiff vmin vmax vshl vshr vmad vset madc " +
+		".f16 .f16x2 .bf16 .bf16x2 .tf32 .e4m3x2 .e5m2x2 .b128 .s16x2 .u16x2 .u8x4 .s8x4 .L2::cache_hint .shared::cluster .unified .mmio") {
+		refused[name] = unemulated
+	}
 }

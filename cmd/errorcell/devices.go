@@ -49,7 +49,7 @@ func (a *app) devices(asJSON bool) error {
 	for _, e := range entries {
 		switch {
 		case !e.Available:
-			fmt.Fprintf(table, "%s\tnot available: %s\n", e.Device, oneLine(e.Reason))
+			fmt.Fprintf(table, "%s\t%s\n", e.Device, oneLine(e.Reason))
 		default:
 			mark := ""
 			if e.Default {

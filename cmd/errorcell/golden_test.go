@@ -116,7 +116,7 @@ func TestGoldensInSteps(t *testing.T) {
 			folder := t.TempDir()
 			in := only(readNPZ(t, path), "target", "mu", "modulator")
 			if x := in["target"]; x.Shape.Len() > 1<<14 && testing.Short() {
-				t.Skip("-short: large")
+				t.Skip("it is large: run without -short")
 			}
 			single := in["target"]
 			in["target"] = stack(single, steps) // the others are held

@@ -18,7 +18,7 @@ import (
 // A stream takes memory for a few steps, however many there are.
 func TestConstantMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: it reads and writes 400 MB")
+		t.Skip("it reads and writes 400 MB: run without -short")
 	}
 	const limit = 80 << 10 // KiB
 	folder := t.TempDir()

@@ -225,7 +225,7 @@ func TestTooLargeForMemory(t *testing.T) {
 // A deflated array beyond the size that is reserved at once grows as it is read.
 func TestGrowth(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 150 MB of memory")
+		t.Skip("it takes 150 MB of memory: run without -short")
 	}
 	const n = growFrom + growFrom/4
 	data := bytes.Repeat([]byte{1}, n)

@@ -191,10 +191,10 @@ func TestArchiveIsReproducible(t *testing.T) {
 func TestNumPyReadsWhatIsWritten(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3 to read the files with")
+		t.Skip("there is no python3, with numpy, to read the files with")
 	}
 	if exec.Command(python, "-c", "import numpy").Run() != nil {
-		t.Skip("python3 has no numpy to read the files with")
+		t.Skip("python3 has no numpy to read the files with (pip install numpy)")
 	}
 	folder := t.TempDir()
 	archive, single := filepath.Join(folder, "x.npz"), filepath.Join(folder, "x.npy")

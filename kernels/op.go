@@ -167,7 +167,7 @@ func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) 
 
 // Fma is x*y + z with one rounding, the value of OpFma.
 func Fma[T Float](x, y, z T) T {
-	return evaluate(OpFma, [3]T{x, y, z})
+	return Apply(OpFma, [3]T{x, y, z})
 }
 
 // fma32 returns x*y + z rounded once to float32.

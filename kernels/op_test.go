@@ -72,7 +72,7 @@ func testOperations[T Float](t *testing.T) {
 			args[i] = number(fields[1+i])
 		}
 		want := number(fields[len(fields)-1])
-		if got := evaluate(op, args); !same(got, want) || len(fields) != op.Arity()+3 {
+		if got := Apply(op, args); !same(got, want) || len(fields) != op.Arity()+3 {
 			t.Errorf("%s: got %v", c, got)
 		}
 		tested[op] = true
@@ -167,7 +167,7 @@ func TestSqrt32IsExact(t *testing.T) {
 				continue
 			}
 			root, _ := new(big.Float).SetPrec(200).Sqrt(new(big.Float).SetFloat64(float64(x))).Float32()
-			if got := evaluate(OpSqrt, [3]float32{x}); !same(got, root) {
+			if got := Apply(OpSqrt, [3]float32{x}); !same(got, root) {
 				t.Fatalf("sqrt(%x) = %x, want %x", x, got, root)
 			}
 		}

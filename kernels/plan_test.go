@@ -161,7 +161,7 @@ func runPlan[T Float](p *Plan, rows, cols int, inputs [][]T) [][]T {
 					for j, arg := range n.Args[:n.Op.Arity()] {
 						args[j] = values[arg][e]
 					}
-					values[i][e] = evaluate(n.Op, args)
+					values[i][e] = Apply(n.Op, args)
 				}
 			}
 		}

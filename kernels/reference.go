@@ -76,7 +76,7 @@ func referenceElements[T Float](v *Array[T], n Node, values []*Array[T]) {
 		for j, arg := range n.Args[:n.Op.Arity()] {
 			args[j] = values[arg].at(index)
 		}
-		v.Data[i] = evaluate(n.Op, args)
+		v.Data[i] = Apply(n.Op, args)
 	}
 }
 
@@ -93,7 +93,10 @@ func (a *Array[T]) at(index []int) T {
 	return a.Data[offset]
 }
 
-func evaluate[T Float](op Op, args [3]T) T {
+// Apply is the value of an elementwise operation for one element of each
+// argument, as many as it has: what [Reference] computes, for backends and tests.
+// Bools are 0 and 1.
+func Apply[T Float](op Op, args [3]T) T {
 	switch args := any(args).(type) {
 	case [3]float32:
 		return T(ops[op].f32(args))

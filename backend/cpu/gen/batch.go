@@ -1,0 +1,163 @@
+package main
+
+import (
+	"go/types"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+var goInt = types.Typ[types.Int]
+
+func pointerTo(t types.Type) types.Type { return types.NewPointer(t) }
+
+// addRows writes the function that adds rows to the running sums of the batch
+// axis.
+func (f *file) addRows(name string) {
+	e := f.begin(name, []string{name + " adds rows of n elements, one after the other in x, to n running sums."}, nil,
+		parameter{"sums", pointerTo(types.Typ[types.Float64])}, parameter{"x", pointerTo(f.goType())},
+		parameter{"n", goInt}, parameter{"rows", goInt})
+	x, n, rows := e.parameter("x"), e.parameter("n"), e.parameter("rows")
+	perVector := e.isa.bytes / 8 // running sums
+
+	nextRow, end := e.label("row"), e.label("end")
+	e.Label(nextRow)
+	e.TESTQ(rows, rows)
+	e.JZ(operand.LabelRef(end))
+	sums, left := e.parameter("sums"), e.GP64()
+	e.MOVQ(n, left)
+
+	// step adds count elements at once.
+	step := func(count int, add func()) {
+		next, done := e.label("add"), e.label("added")
+		e.Label(next)
+		e.CMPQ(left, imm(count))
+		e.JLT(operand.LabelRef(done))
+		add()
+		e.ADDQ(imm(8*count), sums)
+		e.ADDQ(imm(e.size*count), x)
+		e.SUBQ(imm(count), left)
+		e.JMP(operand.LabelRef(next))
+		e.Label(done)
+	}
+	vectors := func(n int) func() {
+		return func() {
+			for i := range n {
+				wide := e.isa.vector(e.Context)
+				from := operand.Mem{Base: x, Disp: i * perVector * e.size}
+				if e.size == 4 {
+					e.VCVTPS2PD(from, wide)
+				} else {
+					e.VMOVUPD(from, wide)
+				}
+				to := operand.Mem{Base: sums, Disp: i * e.isa.bytes}
+				e.VADDPD(to, wide, wide)
+				e.VMOVUPD(wide, to)
+			}
+		}
+	}
+	step(4*perVector, vectors(4))
+	step(perVector, vectors(1))
+	step(1, func() {
+		wide := e.XMM()
+		if e.size == 4 {
+			narrow := e.XMM()
+			e.VMOVSS(operand.Mem{Base: x}, narrow)
+			e.VCVTSS2SD(narrow, narrow, wide)
+		} else {
+			e.VMOVSD(operand.Mem{Base: x}, wide)
+		}
+		e.VADDSD(operand.Mem{Base: sums}, wide, wide)
+		e.VMOVSD(wide, operand.Mem{Base: sums})
+	})
+	e.DECQ(rows)
+	e.JMP(operand.LabelRef(nextRow))
+	e.Label(end)
+	e.end()
+}
+
+// repeatWide writes the function that repeats elements n times each, for n of
+// a vector or more: whole vectors, the last of which ends where the n do.
+func (f *file) repeatWide(name string) {
+	e := f.begin(name, []string{name + " writes each of rows elements of x n times to dst; n is a vector's elements or more."}, nil,
+		parameter{"dst", pointerTo(f.goType())}, parameter{"x", pointerTo(f.goType())},
+		parameter{"n", goInt}, parameter{"rows", goInt})
+	dst, x, bytes, rows := e.parameter("dst"), e.parameter("x"), e.parameter("n"), e.parameter("rows")
+	e.SHLQ(operand.Imm(uint64(2+e.size/8)), bytes)
+
+	nextRow, end := e.label("row"), e.label("end")
+	e.Label(nextRow)
+	e.TESTQ(rows, rows)
+	e.JZ(operand.LabelRef(end))
+	v := e.op(vbroadcast, operand.Mem{Base: x})
+	rowEnd, last := e.GP64(), e.GP64()
+	e.LEAQ(operand.Mem{Base: dst, Index: bytes, Scale: 1}, rowEnd)
+	e.LEAQ(operand.Mem{Base: rowEnd, Disp: -e.isa.bytes}, last)
+	next, done := e.label("store"), e.label("stored")
+	e.Label(next)
+	e.CMPQ(dst, last)
+	e.JGE(operand.LabelRef(done))
+	e.do(vmov, v, operand.Mem{Base: dst})
+	e.ADDQ(imm(e.isa.bytes), dst)
+	e.JMP(operand.LabelRef(next))
+	e.Label(done)
+	e.do(vmov, v, operand.Mem{Base: last})
+	e.MOVQ(rowEnd, dst)
+	e.ADDQ(imm(e.size), x)
+	e.DECQ(rows)
+	e.JMP(operand.LabelRef(nextRow))
+	e.Label(end)
+	e.end()
+}
+
+// repeatNarrow writes the function that repeats elements n times each, for n
+// below a vector's elements. A vector of the result takes its elements from one
+// of x by a permutation, which depends on how far into the n it starts: its
+// phase.
+func (f *file) repeatNarrow(name string) {
+	e := f.begin(name, []string{
+		name + " writes vectors of dst, the elements of x n times each; n is less than a vector's",
+		"elements. The first vector starts phase elements into the n of the first element of x.",
+		"The table holds a permutation for each phase.",
+	}, nil,
+		parameter{"dst", pointerTo(f.goType())}, parameter{"x", pointerTo(f.goType())},
+		parameter{"table", pointerTo(types.Typ[types.Int32])},
+		parameter{"n", goInt}, parameter{"phase", goInt}, parameter{"vectors", goInt})
+	dst, x, table := e.parameter("dst"), e.parameter("x"), e.parameter("table")
+	n, phase, vectors := e.parameter("n"), e.parameter("phase"), e.parameter("vectors")
+
+	// By a vector's elements x moves on by their quotient by n, and the phase
+	// by the remainder.
+	bytes, rest := e.GP64(), e.GP64()
+	e.MOVQ(imm(e.width), reg.RAX)
+	e.XORQ(reg.RDX, reg.RDX)
+	e.DIVQ(n)
+	e.MOVQ(reg.RAX, bytes)
+	e.MOVQ(reg.RDX, rest)
+	e.SHLQ(operand.Imm(uint64(2+e.size/8)), bytes)
+
+	next, end := e.label("vector"), e.label("end")
+	e.Label(next)
+	e.TESTQ(vectors, vectors)
+	e.JZ(operand.LabelRef(end))
+	row := e.GP64()
+	e.MOVQ(phase, row)
+	e.SHLQ(operand.Imm(uint64(5+e.isa.bytes/64)), row)
+	permutation, v := e.isa.vector(e.Context), e.isa.vector(e.Context)
+	e.VMOVUPS(operand.Mem{Base: table, Index: row, Scale: 1}, permutation)
+	e.VPERMPS(operand.Mem{Base: x}, permutation, v)
+	e.do(vmov, v, operand.Mem{Base: dst})
+	e.ADDQ(imm(e.isa.bytes), dst)
+	e.ADDQ(bytes, x)
+	e.ADDQ(rest, phase)
+	same := e.label("same")
+	e.CMPQ(phase, n)
+	e.JLT(operand.LabelRef(same))
+	e.SUBQ(n, phase)
+	e.ADDQ(imm(e.size), x)
+	e.Label(same)
+	e.DECQ(vectors)
+	e.JMP(operand.LabelRef(next))
+	e.Label(end)
+	e.end()
+}

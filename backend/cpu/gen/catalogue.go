@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"errorcell/backend/cpu/internal/form"
+	"errorcell/backend/cpu/internal/simd"
+	"errorcell/kernels"
+)
+
+// operands says for which sets of operands a kernel of the catalogue gets
+// fused functions: of its optional operands those named, each with a kind. The
+// others are absent, and the required ones full. A row or a column counts as
+// full, and a set that has the form of another needs no mention. All other
+// sets run in primitives.
+var operands = map[string][]map[string]kernels.Kind{
+	"laplacian":    modulators,
+	"laplacian-l1": modulators,
+	"laplacian-scaled": {
+		{"modulator": kernels.Full, "mask": kernels.Full},
+		{"scale": kernels.Scalar},
+		{"scale": kernels.Scalar, "mask": kernels.Full},
+		{"scale": kernels.Scalar, "mask": kernels.Full, "modulator": kernels.Full},
+	},
+	"laplacian-scaled-l1": {
+		{"modulator": kernels.Full, "mask": kernels.Full},
+		{"scale": kernels.Scalar},
+		{"scale": kernels.Scalar, "mask": kernels.Full},
+		{"scale": kernels.Scalar, "mask": kernels.Full, "modulator": kernels.Full},
+	},
+}
+
+var modulators = []map[string]kernels.Kind{
+	{},
+	{"modulator": kernels.Full},
+	{"modulator": kernels.Scalar},
+}
+
+// named is a form with the name of its functions.
+type named struct {
+	name string
+	form form.Form
+}
+
+// catalogueForms lists the forms of the passes over the whole grid of the
+// catalogue's kernels.
+func catalogueForms() ([]named, error) {
+	var list []named
+	seen := map[string]bool{}
+	for _, k := range kernels.Catalogue() {
+		for _, set := range operands[k.Name()] {
+			sig := kernels.Signature{DType: kernels.F32}
+			name := goName(k.Name())
+			for i, in := range k.Inputs() {
+				kind, ok := set[in.Name]
+				switch {
+				case ok:
+					sig.Kinds[i] = kind
+					name += goName(" " + in.Name)
+					if kind == kernels.Scalar {
+						name += "1"
+					}
+				case !in.Optional:
+					sig.Kinds[i] = kernels.Full
+				}
+			}
+			plan, err := k.Specialize(sig)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range plan.Passes {
+				f, _, ok := form.Of(plan, p)
+				if !ok || p.Kind != kernels.Full || seen[f.String()] {
+					continue
+				}
+				if len(f.Operands) > simd.MaxOperands || len(f.Results) > simd.MaxResults || len(f.Sums) > simd.MaxSums {
+					return nil, fmt.Errorf("%s %v: the form %v is larger than a simd.Call", k.Name(), set, f)
+				}
+				seen[f.String()] = true
+				list = append(list, named{name, f})
+			}
+		}
+	}
+	return list, nil
+}
+
+// sums lists the sums over one stream, by the field of simd.Set.
+func sums() []named {
+	x := kernels.Node{Op: kernels.OpInput}
+	abs := kernels.Node{Op: kernels.OpAbs}
+	stream := []form.Access{form.Stream}
+	return []named{
+		{"Count", form.Form{Operands: stream, Nodes: []kernels.Node{x}, Sums: []form.Sum{{Count: true}}}},
+		{"CountAbs", form.Form{Operands: stream, Nodes: []kernels.Node{x, abs}, Sums: []form.Sum{{Node: 1, Count: true}}}},
+		{"Tree", form.Form{Operands: stream, Nodes: []kernels.Node{x}, Sums: []form.Sum{{}}}},
+	}
+}
+
+// operation is a primitive: an operation of the language or, with an inner
+// one, two.
+type operation struct {
+	op, inner kernels.Op
+	form      form.Form
+}
+
+func (o operation) name() string {
+	if o.inner != 0 {
+		return goName(o.op.String() + " of " + o.inner.String())
+	}
+	return goName(o.op.String())
+}
+
+// primitives lists the elementwise operations, and the pairs of them that are
+// worth a function because kernels often have them.
+func primitives() []operation {
+	var list []operation
+	for op := range lower {
+		list = append(list, operation{op: op, form: operationForm(op, 0)})
+	}
+	slices.SortFunc(list, func(a, b operation) int { return int(a.op) - int(b.op) })
+	return append(list, operation{kernels.OpSign, kernels.OpSub, operationForm(kernels.OpSign, kernels.OpSub)})
+}
+
+// operationForm is the form of one operation on streams, or of one on the
+// result of an inner one.
+func operationForm(op, inner kernels.Op) form.Form {
+	first := op
+	if inner != 0 {
+		first = inner
+	}
+	var f form.Form
+	n := kernels.Node{Op: first}
+	for i := range first.Arity() {
+		f.Operands = append(f.Operands, form.Stream)
+		f.Nodes = append(f.Nodes, kernels.Node{Op: kernels.OpInput, Index: i})
+		n.Args[i] = i
+	}
+	f.Nodes = append(f.Nodes, n)
+	if inner != 0 {
+		f.Nodes = append(f.Nodes, kernels.Node{Op: op, Args: [3]int{len(f.Nodes) - 1}})
+	}
+	f.Results = []int{len(f.Nodes) - 1}
+	return f
+}
+
+// goName makes an identifier of words: "laplacian-l1" becomes laplacianL1.
+func goName(words string) string {
+	var name []byte
+	upper := false
+	for _, c := range []byte(words) {
+		switch {
+		case c == '-' || c == ' ' || c == '_':
+			upper = true
+		case upper && 'a' <= c && c <= 'z':
+			name = append(name, c-'a'+'A')
+			upper = false
+		default:
+			name = append(name, c)
+			upper = false
+		}
+	}
+	return string(name)
+}

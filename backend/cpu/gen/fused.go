@@ -1,0 +1,320 @@
+package main
+
+import (
+	"go/types"
+	"unsafe"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"errorcell/backend/cpu/internal/form"
+	"errorcell/backend/cpu/internal/simd"
+	"errorcell/kernels"
+)
+
+// body writes the elements of a form, one vector at a time.
+type body struct {
+	*emitter
+	form      form.Form
+	streaming bool
+
+	operands []reg.GPVirtual // of a stream: its address
+	results  []reg.GPVirtual
+	// offset is the number of bytes from the streams' addresses to the next
+	// element.
+	offset reg.GPVirtual
+	// outside are the values that are the same for all elements.
+	outside map[int]reg.VecVirtual
+	// accumulators are the running sums of each count: as many as vectors are
+	// computed side by side, so that none waits for another.
+	accumulators [][]reg.VecVirtual
+	// finish takes the value of a sum: of a count at the end, of a sum by the
+	// tree for each block.
+	finish func(sum int, value reg.Register)
+	// nextBlock, unless nil, is called after the sums of a block.
+	nextBlock func()
+}
+
+// newBody loads what stays the same while the elements are computed.
+func newBody(e *emitter, f form.Form, operands, results []reg.GPVirtual) *body {
+	b := &body{emitter: e, form: f, operands: operands, results: results, outside: map[int]reg.VecVirtual{}}
+	for i, n := range f.Nodes {
+		switch {
+		case n.Op == kernels.OpInput && f.Operands[n.Index] == form.Uniform:
+			b.outside[i] = e.op(vbroadcast, operand.Mem{Base: operands[n.Index]})
+		case n.Op == kernels.OpConst:
+			b.outside[i] = e.constant(number(n.Const))
+		case n.Op.Elementwise():
+			e.prepare(n)
+			if args, ok := b.invariant(n); ok {
+				b.outside[i] = e.compute(n.Op, args)
+			}
+		}
+	}
+	b.offset = e.GP64()
+	e.XORQ(b.offset, b.offset)
+	return b
+}
+
+// invariant reports whether the arguments of a node are the same for all
+// elements.
+func (b *body) invariant(n kernels.Node) ([]operand.Op, bool) {
+	var args []operand.Op
+	for _, arg := range n.Args[:n.Op.Arity()] {
+		x, ok := b.outside[arg]
+		if !ok {
+			return nil, false
+		}
+		args = append(args, x)
+	}
+	return args, true
+}
+
+// vector writes the elements of one vector, displacement bytes from the offset
+// on. With a mask it touches no others than those in the mask. It returns the
+// values that the sums add up.
+func (b *body) vector(displacement int, mask operand.Op) []reg.VecVirtual {
+	at := func(base reg.GPVirtual) operand.Mem {
+		return operand.Mem{Base: base, Index: b.offset, Scale: 1, Disp: displacement}
+	}
+	values := make([]reg.VecVirtual, len(b.form.Nodes))
+	for i, n := range b.form.Nodes {
+		x, ok := b.outside[i]
+		switch {
+		case ok:
+		case n.Op == kernels.OpInput && mask != nil:
+			x = b.isa.load(b.emitter, mask, at(b.operands[n.Index]))
+		case n.Op == kernels.OpInput:
+			x = b.op(vmov, at(b.operands[n.Index]))
+		default:
+			var args []operand.Op
+			for _, arg := range n.Args[:n.Op.Arity()] {
+				args = append(args, values[arg])
+			}
+			x = b.compute(n.Op, args)
+		}
+		values[i] = x
+	}
+	for i, r := range b.form.Results {
+		switch {
+		case mask != nil:
+			b.isa.store(b.emitter, mask, values[r], at(b.results[i]))
+		case b.streaming:
+			b.do(vmovnt, values[r], at(b.results[i]))
+		default:
+			b.do(vmov, values[r], at(b.results[i]))
+		}
+	}
+	sums := make([]reg.VecVirtual, len(b.form.Sums))
+	for i, s := range b.form.Sums {
+		sums[i] = values[s.Node]
+		if mask != nil {
+			sums[i] = b.isa.keep(b.emitter, mask, sums[i])
+		}
+	}
+	return sums
+}
+
+// clearCounts makes the accumulators of the counts, n of each.
+func (b *body) clearCounts(n int) {
+	for _, s := range b.form.Sums {
+		var a []reg.VecVirtual
+		for range n {
+			if s.Count {
+				a = append(a, b.zeros())
+			}
+		}
+		b.accumulators = append(b.accumulators, a)
+	}
+}
+
+// count adds to the accumulators of the counts. A ternary number is a whole
+// one, and the element type holds the number of elements of a call exactly, so
+// the order is of no account; and NaN stays NaN.
+func (b *body) count(sums []reg.VecVirtual, accumulator int) {
+	for i, s := range b.form.Sums {
+		if s.Count {
+			a := b.accumulators[i][accumulator]
+			b.do(vadd, sums[i], a, a)
+		}
+	}
+}
+
+// finishCounts makes one number of the accumulators of each count.
+func (b *body) finishCounts() {
+	for i, s := range b.form.Sums {
+		if !s.Count {
+			continue
+		}
+		total := b.accumulators[i][0]
+		for _, a := range b.accumulators[i][1:] {
+			b.do(vadd, a, total, total)
+		}
+		sum := b.across(total, b.size)
+		if b.size == 4 {
+			b.VCVTSS2SD(sum, sum, sum)
+		}
+		b.finish(i, sum)
+	}
+}
+
+// across adds the elements of a vector, of a size in bytes: the upper half to
+// the lower, and so on down to one.
+func (e *emitter) across(x reg.VecVirtual, size int) reg.Register {
+	add := vadd[size/4-1]
+	half := e.isa.half(x)
+	add(e.Context, e.isa.upper(e, x), half, half)
+	if e.isa.bytes == 64 {
+		upper := e.XMM()
+		e.VEXTRACTF128(operand.Imm(1), half, upper)
+		half = x.AsX()
+		add(e.Context, upper, half, half)
+	}
+	other := e.XMM()
+	e.VPERMILPD(operand.Imm(1), half, other)
+	add(e.Context, other, half, half)
+	if size == 4 {
+		e.VPSRLQ(operand.Imm(32), half, other)
+		add(e.Context, other, half, half)
+	}
+	return half
+}
+
+// The layout of simd.Call.
+const (
+	operandsOffset = int(unsafe.Offsetof(simd.Call{}.Operands))
+	resultsOffset  = int(unsafe.Offsetof(simd.Call{}.Results))
+	sumsOffset     = int(unsafe.Offsetof(simd.Call{}.Sums))
+	blockOffset    = int(unsafe.Offsetof(simd.Call{}.Block))
+)
+
+// fused writes a function that computes a form from a simd.Call.
+func (f *file) fused(name string, fm form.Form, streaming bool) {
+	e := f.begin(name, []string{name + " computes " + fm.String() + "."}, nil, parameter{"c", pointerTo(callType)})
+	call := e.parameter("c")
+	n := e.GP64()
+	e.MOVQ(operand.Mem{Base: call}, n)
+	operands, results := make([]reg.GPVirtual, len(fm.Operands)), make([]reg.GPVirtual, len(fm.Results))
+	for i := range operands {
+		operands[i] = e.GP64()
+		e.MOVQ(operand.Mem{Base: call, Disp: operandsOffset + 8*i}, operands[i])
+	}
+	for i := range results {
+		results[i] = e.GP64()
+		e.MOVQ(operand.Mem{Base: call, Disp: resultsOffset + 8*i}, results[i])
+	}
+	b := newBody(e, fm, operands, results)
+	b.streaming = streaming
+	if trees(fm) > 0 {
+		e.MOVQ(imm(0), operand.Mem{Base: call, Disp: blockOffset})
+	}
+	b.finish = func(sum int, value reg.Register) {
+		call, to := e.parameter("c"), e.GP64()
+		e.MOVQ(operand.Mem{Base: call, Disp: sumsOffset + 8*sum}, to)
+		if fm.Sums[sum].Count {
+			e.VADDSD(operand.Mem{Base: to}, value, value)
+			e.VMOVSD(value, operand.Mem{Base: to})
+			return
+		}
+		block := e.GP64()
+		e.MOVQ(operand.Mem{Base: call, Disp: blockOffset}, block)
+		e.VMOVSD(value, operand.Mem{Base: to, Index: block, Scale: 8})
+	}
+	b.nextBlock = func() { e.INCQ(operand.Mem{Base: e.parameter("c"), Disp: blockOffset}) }
+	b.all(n)
+	if streaming {
+		e.SFENCE()
+	}
+	e.end()
+}
+
+// all writes the elements and the sums.
+func (b *body) all(n reg.GPVirtual) {
+	if trees(b.form) > 0 {
+		b.clearCounts(1)
+		b.blocks(n)
+	} else {
+		b.clearCounts(b.isa.unroll)
+		b.elements(n)
+	}
+	b.finishCounts()
+}
+
+// primitive writes a function that computes a form of one result from at most
+// three streams, given as parameters.
+func (f *file) primitive(name string, fm form.Form) {
+	array := pointerTo(f.goType())
+	e := f.begin(name, []string{name + " computes " + fm.String() + "."}, nil,
+		parameter{"dst", array}, parameter{"a", array}, parameter{"b", array}, parameter{"c", array}, parameter{"n", goInt})
+	n := e.parameter("n")
+	var operands []reg.GPVirtual
+	for i := range fm.Operands {
+		operands = append(operands, e.parameter([]string{"a", "b", "c"}[i]))
+	}
+	newBody(e, fm, operands, []reg.GPVirtual{e.parameter("dst")}).all(n)
+	e.end()
+}
+
+// copyTwo writes a function that copies two arrays and computes nothing: the
+// limit of what a step can reach that reads two and writes two.
+func (f *file) copyTwo(name string, streaming bool) {
+	fm := form.Form{Operands: []form.Access{form.Stream, form.Stream}, Nodes: []kernels.Node{{}, {Index: 1}}, Results: []int{0, 1}}
+	array := pointerTo(f.goType())
+	e := f.begin(name, []string{name + " copies n elements from a to x and from b to y."}, nil,
+		parameter{"x", array}, parameter{"y", array}, parameter{"a", array}, parameter{"b", array}, parameter{"n", goInt})
+	n := e.parameter("n")
+	b := newBody(e, fm, []reg.GPVirtual{e.parameter("a"), e.parameter("b")}, []reg.GPVirtual{e.parameter("x"), e.parameter("y")})
+	b.streaming = streaming
+	b.all(n)
+	if streaming {
+		e.SFENCE()
+	}
+	e.end()
+}
+
+// sum writes a function that returns a sum over one stream: a count, or the
+// sum of one block by the tree.
+func (f *file) sum(name string, fm form.Form) {
+	e := f.begin(name, []string{name + " returns " + fm.String() + " of n elements, 1 to 1024."},
+		types.Typ[types.Float64], parameter{"x", pointerTo(f.goType())}, parameter{"n", goInt})
+	n := e.parameter("n")
+	b := newBody(e, fm, []reg.GPVirtual{e.parameter("x")}, nil)
+	b.finish = func(_ int, value reg.Register) { e.Store(value, e.ReturnIndex(0)) }
+	b.all(n)
+	e.end()
+}
+
+// elements writes the loops over n elements: several vectors an iteration, one
+// an iteration, and at last a part of one.
+func (b *body) elements(n reg.GPVirtual) {
+	loop := func(vectors int) {
+		next, done := b.label("loop"), b.label("done")
+		b.Label(next)
+		b.CMPQ(n, imm(vectors*b.width))
+		b.JLT(operand.LabelRef(done))
+		for v := range vectors {
+			b.count(b.vector(v*b.isa.bytes, nil), v)
+		}
+		b.ADDQ(imm(vectors*b.isa.bytes), b.offset)
+		b.SUBQ(imm(vectors*b.width), n)
+		b.JMP(operand.LabelRef(next))
+		b.Label(done)
+	}
+	loop(b.isa.unroll)
+	loop(1)
+	end := b.label("end")
+	b.TESTQ(n, n)
+	b.JZ(operand.LabelRef(end))
+	b.count(b.vector(0, b.isa.first(b.emitter, n)), 0)
+	b.Label(end)
+}
+
+func trees(f form.Form) int {
+	n := 0
+	for _, s := range f.Sums {
+		if !s.Count {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"errorcell/kernels"
+)
+
+// An instruction set is a table: how wide a vector is, how many registers
+// there are, and the few things that it does in a way of its own. All the rest
+// has the same instructions, by the type of the element.
+
+// isa is an instruction set.
+type isa struct {
+	name  string
+	bytes int // of a vector
+	// unroll is how many vectors an iteration of the main loop computes.
+	unroll int
+	// accumulators is how many vectors of running sums fit into the registers
+	// beside the rest.
+	accumulators int
+
+	vector func(*build.Context) reg.VecVirtual
+	half   func(reg.VecVirtual) reg.Register // the lower half of a vector
+
+	// compare makes a mask of the elements for which the predicate holds.
+	compare func(e *emitter, predicate byte, x, y operand.Op) operand.Op
+	// blend is x where the mask is set, else y.
+	blend func(e *emitter, mask, x, y operand.Op) reg.VecVirtual
+	// truth is 1 where the mask is set, else 0.
+	truth func(e *emitter, mask operand.Op) reg.VecVirtual
+	// keep is x where the mask is set, else +0.
+	keep func(e *emitter, mask, x operand.Op) reg.VecVirtual
+	// sign is the sign of x: x itself where that is zero or NaN.
+	sign func(e *emitter, x operand.Op) reg.VecVirtual
+	// upper is the upper half of a vector.
+	upper func(e *emitter, x reg.VecVirtual) reg.Register
+
+	// first makes a mask of the first n elements, or of all if n is larger; n
+	// is not negative.
+	first func(e *emitter, n reg.GPVirtual) operand.Op
+	// load and store do not touch the memory of elements without the mask; load
+	// reads +0 there.
+	load  func(e *emitter, mask, from operand.Op) reg.VecVirtual
+	store func(e *emitter, mask, x, to operand.Op)
+}
+
+var avx2 = &isa{
+	name: "AVX2", bytes: 32, unroll: 4, accumulators: 8,
+	vector: (*build.Context).YMM,
+	half:   func(x reg.VecVirtual) reg.Register { return x.AsX() },
+	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
+		mask := e.YMM()
+		e.do(vcmp, operand.Imm(uint64(predicate)), y, x, mask)
+		return mask
+	},
+	blend: func(e *emitter, mask, x, y operand.Op) reg.VecVirtual {
+		return e.op(vblendv, mask, x, y)
+	},
+	truth: func(e *emitter, mask operand.Op) reg.VecVirtual {
+		return e.op(vand, mask, e.constant(one))
+	},
+	keep: func(e *emitter, mask, x operand.Op) reg.VecVirtual { return e.op(vand, mask, x) },
+	sign: func(e *emitter, x operand.Op) reg.VecVirtual {
+		nonzero := e.isa.compare(e, notEqual, x, e.constant(zero))
+		unit := e.op(vor, e.op(vand, x, e.constant(signBit)), e.constant(one))
+		return e.isa.blend(e, nonzero, unit, x)
+	},
+	upper: func(e *emitter, x reg.VecVirtual) reg.Register {
+		y := e.XMM()
+		e.VEXTRACTF128(operand.Imm(1), x, y)
+		return y
+	},
+	first: func(e *emitter, n reg.GPVirtual) operand.Op {
+		// A table of as many ones as a vector has elements, then as many zeros:
+		// the mask starts where n ones are left.
+		table, from := e.GP64(), e.GP64()
+		e.LEAQ(e.data("ones", maskTable(e.width)), table)
+		e.MOVQ(imm(e.width), from)
+		e.SUBQ(n, from)
+		least := e.GP64()
+		e.XORQ(least, least)
+		e.CMPQ(from, imm(0))
+		e.CMOVQLT(least, from)
+		mask := e.YMM()
+		e.VMOVUPS(operand.Mem{Base: table, Index: from, Scale: uint8(e.size)}, mask)
+		return mask
+	},
+	load: func(e *emitter, mask, from operand.Op) reg.VecVirtual {
+		x := e.YMM()
+		e.do(vmaskmov, from, mask, x)
+		return x
+	},
+	store: func(e *emitter, mask, x, to operand.Op) { e.do(vmaskmov, x, mask, to) },
+}
+
+var avx512 = &isa{
+	name: "AVX512", bytes: 64, unroll: 4, accumulators: 16,
+	vector: (*build.Context).ZMM,
+	half:   func(x reg.VecVirtual) reg.Register { return x.AsY() },
+	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
+		mask := e.K()
+		e.do(vcmp, operand.Imm(uint64(predicate)), y, x, mask)
+		return mask
+	},
+	blend: func(e *emitter, mask, x, y operand.Op) reg.VecVirtual {
+		return e.op(vblendm, x, y, mask)
+	},
+	truth: func(e *emitter, mask operand.Op) reg.VecVirtual { return e.isa.keep(e, mask, e.constant(one)) },
+	keep: func(e *emitter, mask, x operand.Op) reg.VecVirtual {
+		return e.op(vmovz, x, mask)
+	},
+	sign: func(e *emitter, x operand.Op) reg.VecVirtual {
+		nonzero := e.isa.compare(e, notEqual, x, e.constant(zero))
+		r := e.op(vmov, x)
+		const aAndBOrC = 0xea
+		e.do(vpternlog, operand.Imm(aAndBOrC), e.constant(one), e.constant(signBit), nonzero, r)
+		return r
+	},
+	upper: func(e *emitter, x reg.VecVirtual) reg.Register {
+		y := e.YMM()
+		e.VEXTRACTF64X4(operand.Imm(1), x, y)
+		return y
+	},
+	first: func(e *emitter, n reg.GPVirtual) operand.Op {
+		// BZHI looks at the lowest byte of its index alone.
+		index, most := e.GP64(), e.GP64()
+		e.MOVQ(n, index)
+		e.MOVQ(imm(e.width), most)
+		e.CMPQ(index, most)
+		e.CMOVQGT(most, index)
+		bits, mask := e.GP64(), e.K()
+		e.MOVQ(operand.I32(-1), bits)
+		e.BZHIQ(index, bits, bits)
+		e.KMOVQ(bits, mask)
+		return mask
+	},
+	load: func(e *emitter, mask, from operand.Op) reg.VecVirtual {
+		x := e.ZMM()
+		e.do(vmovz, from, mask, x)
+		return x
+	},
+	store: func(e *emitter, mask, x, to operand.Op) { e.do(vmov, x, mask, to) },
+}
+
+// The predicates of comparisons: all are false with NaN but unordered, which
+// is true with it alone.
+const (
+	equal     = 0x00
+	less      = 0x11
+	lessEqual = 0x12
+	unordered = 0x03
+	notEqual  = 0x0c
+)
+
+// instruction is one for float32 and one for float64.
+type instruction [2]func(*build.Context, ...operand.Op)
+
+type context = build.Context
+
+// The instructions by their name without the type.
+var (
+	vadd       = instruction{(*context).VADDPS, (*context).VADDPD}
+	vsub       = instruction{(*context).VSUBPS, (*context).VSUBPD}
+	vmul       = instruction{(*context).VMULPS, (*context).VMULPD}
+	vdiv       = instruction{(*context).VDIVPS, (*context).VDIVPD}
+	vmin       = instruction{(*context).VMINPS, (*context).VMINPD}
+	vmax       = instruction{(*context).VMAXPS, (*context).VMAXPD}
+	vsqrt      = instruction{(*context).VSQRTPS, (*context).VSQRTPD}
+	vfmadd     = instruction{(*context).VFMADD231PS, (*context).VFMADD231PD}
+	vand       = instruction{(*context).VANDPS, (*context).VANDPD}
+	vandn      = instruction{(*context).VANDNPS, (*context).VANDNPD}
+	vor        = instruction{(*context).VORPS, (*context).VORPD}
+	vxor       = instruction{(*context).VXORPS, (*context).VXORPD}
+	vcmp       = instruction{(*context).VCMPPS, (*context).VCMPPD}
+	vmov       = instruction{(*context).VMOVUPS, (*context).VMOVUPD}
+	vmovnt     = instruction{two((*context).VMOVNTPS), two((*context).VMOVNTPD)}
+	vmovz      = instruction{three((*context).VMOVUPS_Z), three((*context).VMOVUPD_Z)}
+	vmaskmov   = instruction{three((*context).VMASKMOVPS), three((*context).VMASKMOVPD)}
+	vblendv    = instruction{blendv((*context).VBLENDVPS), blendv((*context).VBLENDVPD)}
+	vblendm    = instruction{blendm((*context).VBLENDMPS), blendm((*context).VBLENDMPD)}
+	vpternlog  = instruction{(*context).VPTERNLOGD, (*context).VPTERNLOGQ}
+	vbroadcast = instruction{(*context).VBROADCASTSS, (*context).VBROADCASTSD}
+	vadds      = instruction{(*context).VADDSS, (*context).VADDSD}
+)
+
+func two(f func(*context, operand.Op, operand.Op)) func(*context, ...operand.Op) {
+	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1]) }
+}
+
+func three(f func(*context, operand.Op, operand.Op, operand.Op)) func(*context, ...operand.Op) {
+	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2]) }
+}
+
+// blendv and blendm take the operands in the order mask, x, y, result and x,
+// y, mask, result; x is taken where the mask is set.
+func blendv(f func(c *context, mask, x, y, r operand.Op)) func(*context, ...operand.Op) {
+	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2], ops[3]) }
+}
+
+func blendm(f func(*context, ...operand.Op)) func(*context, ...operand.Op) { return f }
+
+// constant is a number that all elements of a register have.
+type constant struct {
+	name string
+	bits func(size int) uint64
+}
+
+var (
+	zero    = constant{"zero", func(int) uint64 { return 0 }}
+	one     = number(1)
+	signBit = constant{"signbit", func(size int) uint64 { return 1 << (8*size - 1) }}
+)
+
+// number is a constant of a kernel, rounded to the element type.
+func number(x float64) constant {
+	name := fmt.Sprintf("x%016x", math.Float64bits(x))
+	if x == 1 {
+		name = "one"
+	}
+	return constant{name, func(size int) uint64 {
+		if size == 4 {
+			return uint64(math.Float32bits(float32(x)))
+		}
+		return math.Float64bits(x)
+	}}
+}
+
+// needs lists the constants that an operation uses.
+var needs = map[kernels.Op][]constant{
+	kernels.OpNeg:       {signBit},
+	kernels.OpAbs:       {signBit},
+	kernels.OpSign:      {zero, one, signBit},
+	kernels.OpLess:      {one},
+	kernels.OpLessEqual: {one},
+	kernels.OpEqual:     {one},
+	kernels.OpNot:       {one},
+	kernels.OpSelect:    {zero},
+}
+
+// lower is how each operation is computed. Bools are 0 and 1.
+var lower = map[kernels.Op]func(e *emitter, a []operand.Op) reg.VecVirtual{
+	kernels.OpNeg:  func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vxor, a[0], e.constant(signBit)) },
+	kernels.OpAbs:  func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vandn, a[0], e.constant(signBit)) },
+	kernels.OpSign: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.isa.sign(e, a[0]) },
+	kernels.OpSqrt: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vsqrt, a[0]) },
+
+	// x - y and x / y have the second argument first.
+	kernels.OpAdd: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vadd, a[1], a[0]) },
+	kernels.OpSub: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vsub, a[1], a[0]) },
+	kernels.OpMul: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vmul, a[1], a[0]) },
+	kernels.OpDiv: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vdiv, a[1], a[0]) },
+	kernels.OpMin: minimum,
+	kernels.OpMax: func(e *emitter, a []operand.Op) reg.VecVirtual {
+		// As the minimum, but the sign of zero is kept by an and, under which
+		// NaN does not stay: it is put back.
+		x := e.op(vand, e.op(vmax, a[0], a[1]), e.op(vmax, a[1], a[0]))
+		return e.isa.blend(e, e.isa.compare(e, unordered, a[0], a[1]), e.op(vadd, a[0], a[1]), x)
+	},
+	kernels.OpFma: func(e *emitter, a []operand.Op) reg.VecVirtual {
+		r := e.op(vmov, a[2])
+		e.do(vfmadd, a[1], a[0], r)
+		return r
+	},
+
+	kernels.OpLess:      comparison(less),
+	kernels.OpLessEqual: comparison(lessEqual),
+	kernels.OpEqual:     comparison(equal),
+	kernels.OpNot:       func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vsub, a[0], e.constant(one)) },
+	kernels.OpAnd:       func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vand, a[0], a[1]) },
+	kernels.OpOr:        func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vor, a[0], a[1]) },
+	kernels.OpSelect: func(e *emitter, a []operand.Op) reg.VecVirtual {
+		return e.isa.blend(e, e.isa.compare(e, notEqual, a[0], e.constant(zero)), a[1], a[2])
+	},
+}
+
+// minimum is the IEEE 754-2019 minimum. The instruction gives its second
+// argument where both are zeros or one is NaN; so the or of the instruction
+// with its arguments in both orders has the sign of -0 if there is one, and is
+// NaN if there is one. All other numbers are the same twice.
+func minimum(e *emitter, a []operand.Op) reg.VecVirtual {
+	return e.op(vor, e.op(vmin, a[0], a[1]), e.op(vmin, a[1], a[0]))
+}
+
+func comparison(predicate byte) func(e *emitter, a []operand.Op) reg.VecVirtual {
+	return func(e *emitter, a []operand.Op) reg.VecVirtual {
+		return e.isa.truth(e, e.isa.compare(e, predicate, a[0], a[1]))
+	}
+}
+
+// maskTable is n elements of ones, then n of zeros.
+func maskTable(n int) []uint64 {
+	table := make([]uint64, 2*n)
+	for i := range n {
+		table[i] = math.MaxUint64
+	}
+	return table
+}

@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unsafe"
 
 	"gorgonia.org/tensor"
 
@@ -58,7 +61,9 @@ type impl struct {
 var impls = []impl{
 	{"limit", limit},
 	{"errorcell", errorcell},
-	{"generic", generic},
+	{"avx512", onDevice("cpu:avx512")},
+	{"avx2", onDevice("cpu:avx2")},
+	{"generic", onDevice("cpu:generic")},
 	{"naive", naive},
 	{"gorgonia", gorgonia},
 }
@@ -117,9 +122,16 @@ func errorcell(tb testing.TB, a arrays) runner {
 	}
 }
 
-// generic is the kernel on the plain Go path, with GOMAXPROCS threads.
-func generic(tb testing.TB, a arrays) runner {
-	dev, err := backend.Open("cpu:generic")
+// onDevice is the kernel on a path of the CPU, with GOMAXPROCS threads.
+func onDevice(spec string) func(testing.TB, arrays) runner {
+	return func(tb testing.TB, a arrays) runner { return kernelRunner(tb, spec, a) }
+}
+
+func kernelRunner(tb testing.TB, spec string, a arrays) runner {
+	dev, err := backend.Open(spec)
+	if errors.Is(err, backend.ErrUnavailable) {
+		tb.Skip(err)
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -231,44 +243,87 @@ func gorgonia(tb testing.TB, a arrays) runner {
 	return host(step, &loss)
 }
 
-// limit reads two arrays and writes two, with the runtime's copy, on
-// GOMAXPROCS threads. They sleep between the steps, which costs them more than
-// the step where that is short: on several threads it is a limit for large arrays
-// alone.
-func limit(_ testing.TB, a arrays) runner {
-	threads := min(runtime.GOMAXPROCS(0), max(1, len(a.target)/(1<<14)))
-	var done sync.WaitGroup
-	part := func(i int) {
-		first, end := len(a.target)*i/threads, len(a.target)*(i+1)/threads
-		for ; first < end; first += kernels.BlockSize {
-			last := min(first+kernels.BlockSize, end)
-			copy(a.dmu[first:last], a.target[first:last])
-			copy(a.dtarget[first:last], a.mu[first:last])
+// limit copies two arrays to two others, by the fastest of the ways that there
+// are, on GOMAXPROCS threads that wait for work as the device's do. The arrays
+// are in the device's memory, which may have larger pages than other memory.
+func limit(tb testing.TB, a arrays) runner {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n := len(a.target)
+	var arrays [4][]float32
+	for i, data := range [][]float32{a.target, a.mu, a.dmu, a.dtarget} {
+		b, err := dev.NewBuffer(kernels.F32, n)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := backend.Upload(b, data); err != nil {
+			tb.Fatal(err)
+		}
+		host := b.Host()
+		arrays[i] = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(host))), n)
+	}
+	threads := max(1, min(runtime.GOMAXPROCS(0), n/(1<<14)))
+	var fastest runner
+	var least time.Duration
+	for _, c := range copiers() {
+		r := copyRunner(c, arrays, threads)
+		start := time.Now()
+		for done := 0; done < 1<<24 || done < 3*n; done += n {
+			r.step()
+		}
+		if took := time.Since(start); fastest.step == nil || took < least {
+			r, fastest, least = fastest, r, took
+		}
+		if r.close != nil {
+			r.close()
 		}
 	}
-	work := make([]chan bool, threads-1)
-	for i := range work {
-		work[i] = make(chan bool, 1)
-		go func() {
-			for range work[i] {
-				part(i + 1)
-				done.Done()
+	stop := fastest.close
+	fastest.close = func() { stop(); dev.Close() }
+	return fastest
+}
+
+// copyRunner splits a copy over threads.
+func copyRunner(c copier, a [4][]float32, threads int) runner {
+	n := len(a[0])
+	// edge is where a part begins: at a multiple of a block.
+	edge := func(i int) int { return n / kernels.BlockSize * i / threads * kernels.BlockSize }
+	part := func(i int) {
+		first, end := edge(i), edge(i+1)
+		c.run(&a[2][first], &a[3][first], &a[0][first], &a[1][first], end-first)
+	}
+	var round, done atomic.Int64
+	var stopped sync.WaitGroup
+	wait := func(happened func() bool) {
+		for i := 1; !happened(); i++ {
+			if i%1024 == 0 {
+				runtime.Gosched()
 			}
-		}()
+		}
+	}
+	for i := 1; i < threads; i++ {
+		stopped.Go(func() {
+			for next := int64(1); ; next++ {
+				wait(func() bool { return round.Load() >= next || round.Load() < 0 })
+				if round.Load() < 0 {
+					return
+				}
+				part(i)
+				done.Add(1)
+			}
+		})
 	}
 	r := host(func() error {
-		done.Add(len(work))
-		for _, w := range work {
-			w <- true
-		}
+		all := round.Add(1) * int64(threads-1)
 		part(0)
-		done.Wait()
+		wait(func() bool { return done.Load() == all })
 		return nil
 	}, new(float32))
 	r.close = func() {
-		for _, w := range work {
-			close(w)
-		}
+		round.Store(-1)
+		stopped.Wait()
 	}
 	return r
 }

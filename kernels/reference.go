@@ -1,9 +1,6 @@
 package kernels
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Array is a host array in C order: len(Data) == Shape.Len().
 type Array[T Float] struct {
@@ -94,16 +91,17 @@ func (a *Array[T]) at(index []int) T {
 }
 
 // Apply is the value of an elementwise operation for one element of each
-// argument, as many as it has: what [Reference] computes, for backends and tests.
-// Bools are 0 and 1.
-func Apply[T Float](op Op, args [3]T) T {
-	switch args := any(args).(type) {
-	case [3]float32:
-		return T(ops[op].f32(args))
-	case [3]float64:
-		return T(ops[op].f64(args))
+// argument, as many as it has: what [Reference] computes. Bools are 0 and 1.
+func Apply[T Float](op Op, args [3]T) T { return Function[T](op)(args) }
+
+// Function is the function of [Apply] for one operation, nil for one that is
+// not elementwise.
+func Function[T Float](op Op) func(args [3]T) T {
+	if f, ok := any(ops[op].f32).(func([3]T) T); ok {
+		return f
 	}
-	return T(math.NaN()) // unreachable: Float has no other types
+	f, _ := any(ops[op].f64).(func([3]T) T)
+	return f
 }
 
 func referenceSum[T Float](v *Array[T], axis Axis, x *Array[T], rank int) {

@@ -17,6 +17,7 @@ type step struct {
 
 	shapes  []kernels.Shape // of the operands, nil for an absent one; what follows is made for them
 	binding kernels.Binding
+	lens    []int // of the results
 	program backend.Program
 
 	in, out []backend.Buffer // of the run that is being started
@@ -57,7 +58,7 @@ func (s *step) run() error {
 func (s *step) start() error {
 	clear(s.out)
 	for i, c := range s.outputs {
-		buf, err := c.room(s.binding.Outputs[i].Len())
+		buf, err := c.room(s.lens[i])
 		if err != nil {
 			return err
 		}
@@ -101,6 +102,10 @@ func (s *step) bind() error {
 			return err
 		}
 	}
-	s.shapes, s.binding, s.program = shapes, binding, program
+	lens := make([]int, len(binding.Outputs))
+	for i, shape := range binding.Outputs {
+		lens[i] = shape.Len()
+	}
+	s.shapes, s.binding, s.lens, s.program = shapes, binding, lens, program
 	return nil
 }

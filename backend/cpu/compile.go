@@ -1,20 +1,33 @@
 package cpu
 
+// How a pass of a plan becomes a fused call, or steps on blocks.
+
 import (
 	"math"
+	"slices"
 
+	"errorcell/backend/cpu/internal/form"
+	"errorcell/backend/cpu/internal/simd"
 	"errorcell/kernels"
 )
 
-// pass is a kernels.Pass made ready to run: places for its values, and loops
-// that go from place to place.
+// pass is a kernels.Pass made ready to run: places for its values, and what
+// goes from place to place: a fused function, or else loops. A pass of one
+// element needs neither.
 type pass[T kernels.Float] struct {
-	kind   kernels.Kind
+	kernels.Pass
+	// single has a function for each node of a pass of one element without
+	// sums, which needs no loops; nil for those that are no operations.
+	single []func([3]T) T
 	places []place
 	slots  int // scratch blocks
+	span   int // the most elements that are computed at once
+	fused  *fusedCall
 	steps  []step[T]
 	sums   []sum[T]
 	batch  bool // the sums are over the batch axis
+	// repeats says that it has columns, which are repeated along the rows.
+	repeats bool
 }
 
 // place is where a value of a pass is while a block is computed: a slice of an
@@ -22,7 +35,7 @@ type pass[T kernels.Float] struct {
 type place struct {
 	source source
 	index  int     // of the operand or the result
-	slot   int     // the scratch block, for all but operand and result
+	slot   int     // the scratch block, for all but operand, element and result
 	value  float64 // of a constant
 }
 
@@ -30,13 +43,22 @@ type source uint8
 
 const (
 	operand  source = iota // the block's part of an operand of the pass's shape
+	element                // an operand of one element
 	result                 // the block's part of a result
 	scratch                // written by a step
 	constant               // filled once
 	scalar                 // filled once from an operand of one element
-	row                    // filled for each block from an operand of N elements
+	row                    // filled, once or for each block, from an operand of N elements
 	column                 // filled for each block from an operand of B elements
 )
+
+// fusedCall is a function for all of a pass, with the places of its operands
+// and results.
+type fusedCall struct {
+	simd.Fused
+	operands, results []int
+	traffic           int // arrays that are read and written, of an element for each
+}
 
 // step runs a loop on places.
 type step[T kernels.Float] struct {
@@ -46,44 +68,26 @@ type step[T kernels.Float] struct {
 
 // sum is a reduction of the value at a place.
 type sum[T kernels.Float] struct {
-	index int // into Plan.Sums
-	place int
+	index int  // into Plan.Sums
+	exact bool // a count: its parts add up in any order
+	place int  // with steps
 	// count is nil for a sum by the tree.
-	count func([]T) tally
+	count func([]T) float64
 }
 
-// fused is a table of loops that compute two operations, the inner one being
-// the outer one's first argument and used by nothing else.
-func fused[T kernels.Float]() map[[2]kernels.Op]loop[T] {
-	table := map[[2]kernels.Op]loop[T]{}
-	switch table := any(table).(type) {
-	case map[[2]kernels.Op]loop[float32]:
-		table[[2]kernels.Op{kernels.OpSign, kernels.OpSub}] = signOfSub32
-	case map[[2]kernels.Op]loop[float64]:
-		table[[2]kernels.Op{kernels.OpSign, kernels.OpSub}] = signOfSub64
-	}
-	return table
-}
-
-// counts gives the loops that add up ternary numbers, and their magnitudes.
-func counts[T kernels.Float]() (plain, ofAbs func([]T) tally) {
-	switch any(*new(T)).(type) {
-	case float32:
-		plain, _ = any(count32).(func([]T) tally)
-		ofAbs, _ = any(countAbs32).(func([]T) tally)
-	case float64:
-		plain, _ = any(count64).(func([]T) tally)
-		ofAbs, _ = any(countAbs64).(func([]T) tally)
-	}
-	return plain, ofAbs
-}
+// Spans of fused functions. What is only read and written where it is can be
+// done in long calls; what is broadcast goes through scratch blocks, which
+// should stay in the L1 cache.
+const (
+	longSpan      = simd.MaxElements
+	broadcastSpan = 4 * kernels.BlockSize
+)
 
 // compiler makes one pass.
 type compiler[T kernels.Float] struct {
 	plan  *kernels.Plan
 	nodes []kernels.Node
-	loops map[kernels.Op]loop[T]
-	fused map[[2]kernels.Op]loop[T]
+	kit   *kit[T]
 
 	uses   []int // how often a node's value is read
 	stored []int // the result that a node's value goes to first, -1 for none
@@ -91,12 +95,70 @@ type compiler[T kernels.Float] struct {
 	pass   pass[T]
 }
 
-func compilePass[T kernels.Float](plan *kernels.Plan, p kernels.Pass) pass[T] {
+func compilePass[T kernels.Float](k *kit[T], plan *kernels.Plan, p kernels.Pass) pass[T] {
 	c := compiler[T]{
-		plan: plan, nodes: p.Nodes, loops: loops[T](), fused: fused[T](),
+		plan: plan, nodes: p.Nodes, kit: k,
 		uses: make([]int, len(p.Nodes)), stored: make([]int, len(p.Nodes)), at: make([]int, len(p.Nodes)),
-		pass: pass[T]{kind: p.Kind},
+		pass: pass[T]{Pass: p, span: kernels.BlockSize},
 	}
+	if p.Kind == kernels.Scalar && len(p.Sums) == 0 {
+		for _, n := range p.Nodes {
+			c.pass.single = append(c.pass.single, kernels.Function[T](n.Op))
+		}
+		return c.pass
+	}
+	if !c.useFused(p) {
+		c.useLoops(p)
+	}
+	c.assignSlots()
+	return c.pass
+}
+
+// useFused makes the pass one call of a function for its form, if there is one.
+func (c *compiler[T]) useFused(p kernels.Pass) bool {
+	f, origin, ok := form.Of(c.plan, p)
+	if !ok {
+		return false
+	}
+	name := f.String()
+	i := slices.IndexFunc(c.kit.fused, func(f simd.Fused) bool { return f.Form == name })
+	if i < 0 {
+		return false
+	}
+	call := &fusedCall{Fused: c.kit.fused[i]}
+	c.pass.fused, c.pass.span = call, longSpan
+	for i, index := range origin.Operands {
+		to := c.load(index, c.kindOf(index))
+		switch {
+		case f.Operands[i] == form.Uniform:
+			to.source = element
+		case to.source == operand:
+			call.traffic++
+		default:
+			c.pass.span = broadcastSpan
+		}
+		call.operands = append(call.operands, c.place(to))
+	}
+	for _, index := range origin.Results {
+		call.results = append(call.results, c.place(place{source: result, index: index}))
+		call.traffic++
+	}
+	for i, index := range origin.Sums {
+		c.pass.sums = append(c.pass.sums, sum[T]{index: index, exact: f.Sums[i].Count})
+	}
+	return true
+}
+
+// kindOf is the kind of an operand: of an input or, after them, of a sum.
+func (c *compiler[T]) kindOf(index int) kernels.Kind {
+	if inputs := c.plan.Kernel.NumInputs(); index >= inputs {
+		return c.plan.Sums[index-inputs].Kind
+	}
+	return c.plan.Signature.Kinds[index]
+}
+
+// useLoops makes the pass steps, one for each operation.
+func (c *compiler[T]) useLoops(p kernels.Pass) {
 	for i, n := range p.Nodes {
 		c.stored[i], c.at[i] = -1, -1
 		for _, arg := range n.Args[:n.Op.Arity()] {
@@ -110,7 +172,7 @@ func compilePass[T kernels.Float](plan *kernels.Plan, p kernels.Pass) pass[T] {
 		}
 	}
 	for _, s := range p.Sums {
-		c.uses[plan.Sums[s].Node]++
+		c.uses[c.plan.Sums[s].Node]++
 	}
 	for _, st := range p.Stores {
 		from := c.emit(st.Node)
@@ -121,8 +183,6 @@ func compilePass[T kernels.Float](plan *kernels.Plan, p kernels.Pass) pass[T] {
 	for _, s := range p.Sums {
 		c.sum(s)
 	}
-	c.assignSlots()
-	return c.pass
 }
 
 func (c *compiler[T]) sum(index int) {
@@ -132,12 +192,11 @@ func (c *compiler[T]) sum(index int) {
 		c.pass.sums = append(c.pass.sums, sum[T]{index: index, place: c.emit(s.Node)})
 		return
 	}
-	plain, ofAbs := counts[T]()
-	if n := c.nodes[s.Node]; n.Op == kernels.OpAbs {
-		c.pass.sums = append(c.pass.sums, sum[T]{index, c.emit(n.Args[0]), ofAbs})
-		return
+	node, count := s.Node, c.kit.count
+	if n := c.nodes[node]; n.Op == kernels.OpAbs {
+		node, count = n.Args[0], c.kit.countAbs
 	}
-	c.pass.sums = append(c.pass.sums, sum[T]{index, c.emit(s.Node), plain})
+	c.pass.sums = append(c.pass.sums, sum[T]{index: index, exact: true, place: c.emit(node), count: count})
 }
 
 func (c *compiler[T]) place(p place) int {
@@ -146,7 +205,7 @@ func (c *compiler[T]) place(p place) int {
 }
 
 func (c *compiler[T]) step(op kernels.Op, dst int, args ...int) {
-	c.appendStep(c.loops[op], dst, args)
+	c.appendStep(c.kit.loops[op], dst, args)
 }
 
 func (c *compiler[T]) appendStep(l loop[T], dst int, args []int) {
@@ -176,9 +235,9 @@ func (c *compiler[T]) emit(node int) int {
 	case kernels.OpConst:
 		c.at[node] = c.place(place{source: constant, value: n.Const})
 	default:
-		loop, args := c.loops[n.Op], n.Args[:n.Op.Arity()]
+		loop, args := c.kit.loops[n.Op], n.Args[:n.Op.Arity()]
 		if inner := c.nodes[args[0]]; c.uses[args[0]] == 1 {
-			if both, ok := c.fused[[2]kernels.Op{n.Op, inner.Op}]; ok {
+			if both, ok := c.kit.pairs[[2]kernels.Op{n.Op, inner.Op}]; ok {
 				loop, args = both, inner.Args[:inner.Op.Arity()]
 			}
 		}
@@ -200,7 +259,7 @@ func (c *compiler[T]) emit(node int) int {
 // them, the sums of the plan.
 func (c *compiler[T]) load(index int, kind kernels.Kind) place {
 	switch kind {
-	case c.pass.kind:
+	case c.pass.Kind:
 		return place{source: operand, index: index}
 	case kernels.Row:
 		return place{source: row, index: index}
@@ -235,7 +294,10 @@ func (c *compiler[T]) assignSlots() {
 	}
 	for i := range c.pass.places {
 		switch c.pass.places[i].source {
-		case constant, scalar, row, column:
+		case column:
+			c.pass.repeats = true
+			fallthrough
+		case constant, scalar, row:
 			c.pass.places[i].slot = take()
 		}
 	}

@@ -1,12 +1,28 @@
 package cpu_test
 
 import (
+	"strings"
 	"testing"
 
+	"errorcell/backend"
 	"errorcell/backend/backendtest"
 	_ "errorcell/backend/cpu"
 )
 
+// TestConformance runs the suite on each path that this machine has, fused and
+// block at a time, and on several threads.
 func TestConformance(t *testing.T) {
-	backendtest.RunSpecs(t, "cpu:generic,threads=1", "cpu:generic,threads=2", "cpu:generic,threads=7")
+	for _, c := range backend.Devices() {
+		if !strings.HasPrefix(c.Spec, "cpu:") {
+			continue
+		}
+		if c.Err != nil {
+			t.Run(c.Spec, func(t *testing.T) { t.Skip(c.Err) })
+			continue
+		}
+		backendtest.RunSpecs(t, c.Spec+",threads=1", c.Spec+",threads=7")
+		if c.Spec != "cpu:generic" {
+			backendtest.RunSpecs(t, c.Spec+",threads=2,fused=off")
+		}
+	}
 }

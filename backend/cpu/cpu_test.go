@@ -17,7 +17,7 @@ func TestOptions(t *testing.T) {
 		err        error
 	}{
 		{"cpu:generic", "cpu:generic,threads=", nil},
-		{"cpu:threads=3", "cpu:generic,threads=3", nil},
+		{"cpu:threads=3", "cpu:" + best().name + ",threads=3", nil},
 		{"cpu:threads=3,generic", "cpu:generic,threads=3", nil},
 		{"cpu:threads=0", "1 to 1024", backend.ErrUnknownOption},
 		{"cpu:threads=1025", "1 to 1024", backend.ErrUnknownOption},
@@ -72,7 +72,7 @@ func TestLoopsAtEveryOffset(t *testing.T) {
 
 func loopsAtEveryOffset[T kernels.Float](t *testing.T) {
 	table := loops[T]()
-	signOfSub := fused[T]()[[2]kernels.Op{kernels.OpSign, kernels.OpSub}]
+	signOfSub := pairs[T]()[[2]kernels.Op{kernels.OpSign, kernels.OpSub}]
 	plain, ofAbs := counts[T]()
 	sign := func(x T) T {
 		if x > 0 {
@@ -123,11 +123,11 @@ func loopsAtEveryOffset[T kernels.Float](t *testing.T) {
 			}
 			// At an odd offset of a larger array, so that words do not line up.
 			shifted := append(make([]T, from), signs...)[from:]
-			if got := plain(shifted); got.nan != nan || !nan && got.sum != sum {
-				t.Fatalf("count of %v is %+v, wanted %d, NaN %v", signs, got, sum, nan)
+			if got, want := plain(shifted), counted(sum, nan); !same(got, want) {
+				t.Fatalf("count of %v is %v, wanted %v", signs, got, want)
 			}
-			if got := ofAbs(shifted); got.nan != nan || !nan && got.sum != magnitude {
-				t.Fatalf("count of magnitudes of %v is %+v, wanted %d, NaN %v", signs, got, magnitude, nan)
+			if got, want := ofAbs(shifted), counted(magnitude, nan); !same(got, want) {
+				t.Fatalf("count of magnitudes of %v is %v, wanted %v", signs, got, want)
 			}
 		}
 	}
@@ -159,26 +159,3 @@ func TestRepeatRow(t *testing.T) {
 	}
 }
 
-// TestThreadsTakePart: large work is split over all threads, and small work is
-// not split.
-func TestThreadsTakePart(t *testing.T) {
-	p := newPool(3)
-	defer p.close()
-	for _, parts := range []int{1, 2, 3, 8} {
-		w := &record{parts: make([]int, 8)}
-		want := min(parts, 3)
-		if got := p.do(w, parts); got != want {
-			t.Errorf("%d parts became %d, wanted %d", parts, got, want)
-		}
-		for i, n := range w.parts {
-			if i < want && n != want || i >= want && n != 0 {
-				t.Errorf("of %d parts, part %d was told of %d, wanted %d", parts, i, n, want)
-			}
-		}
-	}
-}
-
-// record notes which parts ran, each in its own element.
-type record struct{ parts []int }
-
-func (r *record) run(part, parts int) { r.parts[part] = parts }

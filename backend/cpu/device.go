@@ -2,8 +2,11 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
+
+	"github.com/klauspost/cpuid/v2"
 
 	"errorcell/backend"
 	"errorcell/internal/memory"
@@ -13,7 +16,9 @@ import (
 // device is a set of workers with the programs they run.
 type device struct {
 	name    string
-	variant variant
+	variant *variant
+	fused   bool // whether forms run in functions of their own
+	cache   int  // bytes of the last cache
 	pool    *pool
 
 	// use is held for reading by every call under way, and for writing by
@@ -25,6 +30,8 @@ type device struct {
 
 	compile  sync.Mutex
 	programs map[programKey]backend.Program
+	kit32    *kit[float32] // nil until a program needs it
+	kit64    *kit[float64]
 }
 
 type programKey struct {
@@ -32,13 +39,30 @@ type programKey struct {
 	sig    kernels.Signature
 }
 
-func newDevice(v variant, threads int) *device {
-	return &device{
+func newDevice(v *variant, threads int, fused bool) *device {
+	d := &device{
 		name:     fmt.Sprintf("cpu:%s,threads=%d", v.name, threads),
 		variant:  v,
+		fused:    fused,
+		cache:    lastCache(),
 		pool:     newPool(threads),
 		programs: map[programKey]backend.Program{},
 	}
+	if !fused {
+		d.name += ",fused=off"
+	}
+	return d
+}
+
+// lastCache is the size of the last-level cache, as the processor tells it. If
+// it does not, no array is known to be larger.
+func lastCache() int {
+	for _, size := range []int{cpuid.CPU.Cache.L3, cpuid.CPU.Cache.L2} {
+		if size > 0 {
+			return size
+		}
+	}
+	return math.MaxInt
 }
 
 func (d *device) Name() string { return d.name }
@@ -91,12 +115,23 @@ func (d *device) Compile(k *kernels.Kernel, sig kernels.Signature) (backend.Prog
 	}
 	var p backend.Program
 	if sig.DType == kernels.F32 {
-		p = compile[float32](d, plan)
+		p = compile(d, kitFor(d, &d.kit32), plan)
 	} else {
-		p = compile[float64](d, plan)
+		p = compile(d, kitFor(d, &d.kit64), plan)
 	}
 	d.programs[key] = p
 	return p, nil
+}
+
+// kitFor is the device's kit, made when it is first needed.
+func kitFor[T kernels.Float](d *device, k **kit[T]) *kit[T] {
+	if *k == nil {
+		*k = newKit[T](d.variant)
+		if !d.fused {
+			(*k).fused = nil
+		}
+	}
+	return *k
 }
 
 // Sync has nothing to wait for: Run returns when its results are there.

@@ -12,12 +12,42 @@ import (
 // branch that depends on the data: a mispredicted branch costs more than the
 // rest of an element.
 
-// loop computes dst from the blocks a, b and c, as many as its operation has
-// arguments. The blocks have dst's length.
-type loop[T kernels.Float] func(dst, a, b, c []T)
+// plainKit is the kit in plain Go.
+func plainKit[T kernels.Float]() *kit[T] {
+	k := &kit[T]{
+		loops: loops[T](), pairs: pairs[T](),
+		sumBlock: sumBlock[T], addRows: addRows[T], fill: fill[T],
+		repeat: func(dst, column []T, row, col, cols int, _ []int32) { plainRepeat(dst, column, row, col, cols) },
+		table:  func(int) []int32 { return nil },
+	}
+	k.count, k.countAbs = counts[T]()
+	return k
+}
 
-// opCopy is one operation more, for values that go to two places.
-const opCopy = kernels.OpInput
+// pairs is the table of loops that compute two operations.
+func pairs[T kernels.Float]() map[[2]kernels.Op]loop[T] {
+	table := map[[2]kernels.Op]loop[T]{}
+	switch table := any(table).(type) {
+	case map[[2]kernels.Op]loop[float32]:
+		table[[2]kernels.Op{kernels.OpSign, kernels.OpSub}] = signOfSub32
+	case map[[2]kernels.Op]loop[float64]:
+		table[[2]kernels.Op{kernels.OpSign, kernels.OpSub}] = signOfSub64
+	}
+	return table
+}
+
+// counts gives the loops that add up ternary numbers, and their magnitudes.
+func counts[T kernels.Float]() (plain, ofAbs func([]T) float64) {
+	switch any(*new(T)).(type) {
+	case float32:
+		plain, _ = any(count32).(func([]T) float64)
+		ofAbs, _ = any(countAbs32).(func([]T) float64)
+	case float64:
+		plain, _ = any(count64).(func([]T) float64)
+		ofAbs, _ = any(countAbs64).(func([]T) float64)
+	}
+	return plain, ofAbs
+}
 
 // loops is the table of loops for an element type. Booleans are 0 and 1.
 func loops[T kernels.Float]() map[kernels.Op]loop[T] {
@@ -194,10 +224,10 @@ func twos[T kernels.Float](x []T) [][2]T {
 	return unsafe.Slice((*[2]T)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
 }
 
-// pairs is a block of float32 as words of two elements, for operations that
+// words is a block of float32 as words of two elements, for operations that
 // treat both halves alike, and what is left: an odd last element, or all where
 // the block is not aligned for words.
-func pairs(x []float32) (words []uint64, rest int) {
+func words(x []float32) (twos []uint64, rest int) {
 	p := unsafe.Pointer(unsafe.SliceData(x))
 	if len(x) < 2 || uintptr(p)%8 != 0 {
 		return nil, 0
@@ -207,8 +237,8 @@ func pairs(x []float32) (words []uint64, rest int) {
 
 func neg32(dst, a, _, _ []float32) {
 	a = a[:len(dst)]
-	to, rest := pairs(dst)
-	from, restA := pairs(a)
+	to, rest := words(dst)
+	from, restA := words(a)
 	if rest == restA {
 		from = from[:len(to)]
 		for i := range to {
@@ -243,16 +273,12 @@ func abs64(dst, a, _, _ []float64) {
 	}
 }
 
-// tally is the state of a count: of the elements that are -1, 0, +1 or NaN,
-// the sum of the others than NaN, and whether there was a NaN.
-type tally struct {
-	sum int64
-	nan bool
-}
-
-func (t *tally) add(u tally) {
-	t.sum += u.sum
-	t.nan = t.nan || u.nan
+// counted is a count as a number: NaN if there was one.
+func counted(sum int64, nan bool) float64 {
+	if nan {
+		return math.NaN()
+	}
+	return float64(sum)
 }
 
 // Of the bits of a ternary number, the exponent's lowest (bit 23 or 52) is set
@@ -263,17 +289,17 @@ const (
 )
 
 // countAbs32 adds up the absolute values of ternary numbers.
-func countAbs32(x []float32) tally {
+func countAbs32(x []float32) float64 {
 	const ones = 1<<32 | 1
-	words, rest := pairs(x)
+	w64, rest := words(x)
 	var sum, seen uint64
-	for len(words) >= 4 {
-		w := (*[4]uint64)(words)
+	for len(w64) >= 4 {
+		w := (*[4]uint64)(w64)
 		sum += (w[0]>>23&ones + w[1]>>23&ones) + (w[2]>>23&ones + w[3]>>23&ones)
 		seen |= w[0] | w[1] | w[2] | w[3]
-		words = words[4:]
+		w64 = w64[4:]
 	}
-	for _, w := range words {
+	for _, w := range w64 {
 		sum += w >> 23 & ones
 		seen |= w
 	}
@@ -283,21 +309,21 @@ func countAbs32(x []float32) tally {
 		n += int64(u >> 23 & 1)
 		seen |= uint64(u)
 	}
-	return tally{n, seen&(nanBit32<<32|nanBit32) != 0}
+	return counted(n, seen&(nanBit32<<32|nanBit32) != 0)
 }
 
-func countAbs64(x []float64) tally {
+func countAbs64(x []float64) float64 {
 	var sum, seen uint64
 	for _, v := range x {
 		u := math.Float64bits(v)
 		sum += u >> 52 & 1
 		seen |= u
 	}
-	return tally{int64(sum), seen&nanBit64 != 0}
+	return counted(int64(sum), seen&nanBit64 != 0)
 }
 
 // count32 adds up ternary numbers.
-func count32(x []float32) tally {
+func count32(x []float32) float64 {
 	var sum int64
 	var seen uint32
 	for _, v := range x {
@@ -306,10 +332,10 @@ func count32(x []float32) tally {
 		sum += one - 2*(one&int64(u>>31))
 		seen |= u
 	}
-	return tally{sum, seen&nanBit32 != 0}
+	return counted(sum, seen&nanBit32 != 0)
 }
 
-func count64(x []float64) tally {
+func count64(x []float64) float64 {
 	var sum int64
 	var seen uint64
 	for _, v := range x {
@@ -318,7 +344,7 @@ func count64(x []float64) tally {
 		sum += one - 2*(one&int64(u>>63))
 		seen |= u
 	}
-	return tally{sum, seen&nanBit64 != 0}
+	return counted(sum, seen&nanBit64 != 0)
 }
 
 // sumBlock is the sum of one block of the fixed tree (see kernels.TreeSum).
@@ -337,17 +363,28 @@ func sumBlock[T kernels.Float](x []T) float64 {
 	return kernels.FoldLanes(&lanes)
 }
 
-// addRows adds a block, which starts at an element of the grid and may span
-// rows, to the running sums of the batch axis: one for each column and group
-// of rows.
-func addRows[T kernels.Float](sums []float64, x []T, start, cols int) {
-	for len(x) > 0 {
-		row, col := start/cols, start%cols
-		n := min(cols-col, len(x))
-		to := sums[row/kernels.GroupRows*cols+col:][:n]
-		for j, v := range x[:n] {
-			to[j] += float64(v)
+// addRows adds rows of as many elements as there are sums to the sums, one row
+// after the other.
+func addRows[T kernels.Float](sums []float64, x []T) {
+	for ; len(x) > 0; x = x[len(sums):] {
+		for j, v := range x[:len(sums)] {
+			sums[j] += float64(v)
 		}
-		x, start = x[n:], start+n
+	}
+}
+
+func fill[T kernels.Float](x []T, v T) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// plainRepeat writes each number of the column for a whole row, from an
+// element of the grid on.
+func plainRepeat[T kernels.Float](dst, column []T, row, col, cols int) {
+	for len(dst) > 0 {
+		n := min(cols-col, len(dst))
+		fill(dst[:n], column[row])
+		dst, row, col = dst[n:], row+1, 0
 	}
 }

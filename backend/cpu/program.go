@@ -3,15 +3,16 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"math/bits"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"errorcell/backend"
+	"errorcell/backend/cpu/internal/simd"
 	"errorcell/kernels"
 )
-
-// minPart is the number of elements below which a part is not worth bringing
-// another thread in: see docs/performance.md.
-const minPart = 4 * kernels.BlockSize
 
 // maxIdle is how many frames a program keeps: as many runs at once allocate
 // nothing once warm.
@@ -21,17 +22,20 @@ const maxIdle = 16
 type program[T kernels.Float] struct {
 	dev    *device
 	plan   *kernels.Plan
+	kit    *kit[T]
 	passes []pass[T]
 
-	// idle keeps the frames of earlier runs, so that a run allocates nothing.
+	// The frames of earlier runs are kept, so that a run allocates nothing: one
+	// where it is found at once, and more for runs side by side.
+	last atomic.Pointer[frame[T]]
 	mu   sync.Mutex
 	idle []*frame[T]
 }
 
-func compile[T kernels.Float](d *device, plan *kernels.Plan) *program[T] {
-	p := &program[T]{dev: d, plan: plan}
+func compile[T kernels.Float](d *device, k *kit[T], plan *kernels.Plan) *program[T] {
+	p := &program[T]{dev: d, plan: plan, kit: k}
 	for _, ps := range plan.Passes {
-		p.passes = append(p.passes, compilePass[T](plan, ps))
+		p.passes = append(p.passes, compilePass(k, plan, ps))
 	}
 	return p
 }
@@ -43,21 +47,51 @@ func (p *program[T]) Run(rows, cols int, inputs, outputs []backend.Buffer) error
 		return err
 	}
 	defer p.dev.leave()
-	if err := backend.CheckRun(p.dev, p.plan, rows, cols, inputs, outputs); err != nil {
-		return err
-	}
 	f := p.take()
 	defer p.give(f)
-	if err := f.bind(rows, cols, inputs, outputs); err != nil {
-		return err
+	if !f.bind(rows, cols, inputs, outputs) {
+		return p.refuse(rows, cols, inputs, outputs)
 	}
 	for i := range p.passes {
-		f.execute(&p.passes[i])
+		if ps := &p.passes[i]; ps.single != nil {
+			f.evaluate(ps)
+		} else {
+			f.execute(ps)
+		}
 	}
 	return nil
 }
 
+// refuse says why arguments that cannot be bound are wrong.
+func (p *program[T]) refuse(rows, cols int, inputs, outputs []backend.Buffer) error {
+	if err := backend.CheckRun(p.dev, p.plan, rows, cols, inputs, outputs); err != nil {
+		return err
+	}
+	for i, b := range slices.Concat(inputs, outputs) {
+		own, ok := b.(*buffer)
+		if b == nil || ok && own.array.Load() != nil {
+			continue
+		}
+		name, reason := "", backend.ErrForeign // somebody's wrapper of a buffer
+		if ok {
+			reason = backend.ErrClosed
+		}
+		if i < len(inputs) {
+			name = p.plan.Kernel.InputName(i)
+		} else {
+			name = p.plan.Kernel.OutputName(i - len(inputs))
+		}
+		return &backend.Error{Device: p.dev.name, Err: fmt.Errorf("kernel %s: buffer of %s: %w", p.plan.Kernel.Name(), name, reason)}
+	}
+	// Closed while it was looked at: whoever does that has no claim to a result.
+	return &backend.Error{Device: p.dev.name, Err: fmt.Errorf("kernel %s: %w", p.plan.Kernel.Name(), backend.ErrClosed)}
+}
+
+// take is a frame that nobody uses.
 func (p *program[T]) take() *frame[T] {
+	if f := p.last.Swap(nil); f != nil {
+		return f
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -69,9 +103,10 @@ func (p *program[T]) take() *frame[T] {
 }
 
 func (p *program[T]) give(f *frame[T]) {
-	// Let go of the buffers: an idle frame must not keep their memory.
-	clear(f.operands[:p.plan.Kernel.NumInputs()])
-	clear(f.results)
+	f.release()
+	if p.last.CompareAndSwap(nil, f) {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) < maxIdle {
@@ -79,93 +114,146 @@ func (p *program[T]) give(f *frame[T]) {
 	}
 }
 
+// release lets go of the buffers: an idle frame must not keep their memory.
+func (f *frame[T]) release() {
+	clear(f.arrays[:len(f.arrays)-len(f.partials)])
+	for i := range f.spaces {
+		w := &f.spaces[i]
+		if w.call.N > 0 {
+			w.call = simd.Call{}
+		}
+		if w.viewed {
+			clear(w.views)
+			w.viewed = false
+		}
+	}
+}
+
 // frame is the state of one run.
 type frame[T kernels.Float] struct {
 	program    *program[T]
 	rows, cols int
-	operands   [][]T // the kernel's inputs, then the plan's sums
-	results    [][]T
-	partials   [][]float64    // of each sum: a block's each, or a column's of each group of rows
-	spaces     []workspace[T] // one for each thread
+	arrays     [][]T                 // of the buffers of the run, and of the plan's sums: in parts,
+	results    [][]T                 // the kernel's results,
+	operands   [][]T                 // its inputs, then the sums
+	at         []uintptr             // the addresses of the operands and results
+	lens       [kernels.Full + 1]int // the elements of an array by its kind
+	partials   [][]float64           // of each sum: a block's each, or a column's of each group of rows
+	spaces     []workspace[T]        // one for each thread
+
+	values []T // of a pass of one element
 
 	// What is under way.
-	pass     *pass[T]
-	elements int // of the pass
-	width    int // its columns
+	pass      *pass[T]
+	elements  int // of the pass
+	width     int // its columns
+	streaming bool
+	table     []int32 // for the kit's repeat, if tableCols is the width
+	tableCols int
 }
 
 // workspace is what one thread writes during a run.
 type workspace[T kernels.Float] struct {
 	views   [][]T // of each place: the values of the block
+	viewed  bool  // they hold something
 	scratch []T
-	tallies []tally // of each sum of the pass
+	counts  []float64 // of each sum of the pass
+	ready   *pass[T]  // whose scratch blocks are filled
+	call    simd.Call
 }
 
 func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 	f := &frame[T]{
 		program:  p,
-		operands: make([][]T, p.plan.Kernel.NumInputs()+len(p.plan.Sums)),
-		results:  make([][]T, len(p.plan.Outputs)),
+		arrays:   make([][]T, len(p.plan.Outputs)+p.plan.Kernel.NumInputs()+len(p.plan.Sums)),
+		at:       make([]uintptr, p.plan.Kernel.NumInputs()+len(p.plan.Outputs)),
 		partials: make([][]float64, len(p.plan.Sums)),
 		spaces:   make([]workspace[T], p.dev.pool.threads),
 	}
+	f.results, f.operands = f.arrays[:len(p.plan.Outputs)], f.arrays[len(p.plan.Outputs):]
 	return f
 }
 
-// space is the workspace of a part, made when the part first runs.
-func (f *frame[T]) space(part int) *workspace[T] {
-	w := &f.spaces[part]
+// space is the workspace of a worker, made when it first takes part.
+func (f *frame[T]) space(worker int) *workspace[T] {
+	w := &f.spaces[worker]
 	if w.views == nil {
-		var places, slots, sums int
+		var places, scratch, sums int
 		for _, ps := range f.program.passes {
-			places, slots, sums = max(places, len(ps.places)), max(slots, ps.slots), max(sums, len(ps.sums))
+			places, scratch, sums = max(places, len(ps.places)), max(scratch, ps.slots*ps.slotLen()), max(sums, len(ps.sums))
 		}
 		*w = workspace[T]{
 			views:   make([][]T, places),
-			scratch: make([]T, slots*kernels.BlockSize),
-			tallies: make([]tally, sums),
+			scratch: make([]T, scratch),
+			counts:  make([]float64, sums),
 		}
 	}
 	return w
 }
 
-// bind looks up the memory of the buffers.
-func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) error {
+// slotLen is the length of a scratch block: a span, and as much again to begin
+// reading a repeated row at each of its elements.
+func (p *pass[T]) slotLen() int { return 2 * p.span }
+
+// bind looks up the memory of the buffers. It is false where anything is not
+// as [backend.CheckRun] wants it, or a buffer is closed.
+func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
+	plan := f.program.plan
+	most, elements := bits.Mul64(uint64(rows), uint64(cols))
+	if rows < 0 || cols < 0 || most > 0 || elements > math.MaxInt/8 ||
+		len(inputs) != plan.Kernel.NumInputs() || len(outputs) != len(f.results) {
+		return false
+	}
 	f.rows, f.cols = rows, cols
-	kernel := f.program.plan.Kernel
+	f.lens = [...]int{kernels.Scalar: 1, kernels.Row: cols, kernels.Column: rows, kernels.Full: int(elements)}
 	for i, b := range inputs {
-		if b == nil {
-			continue
+		if !lookUp(f, &f.operands[i], b, plan.Signature.Kinds[i]) {
+			return false
 		}
-		if err := lookUp(f.program, &f.operands[i], b, kernel.InputName(i)); err != nil {
-			return err
-		}
+		f.at[i] = addressOf(f.operands[i])
 	}
 	for i, b := range outputs {
-		if b == nil {
-			continue
+		if !lookUp(f, &f.results[i], b, plan.Outputs[i]) {
+			return false
 		}
-		if err := lookUp(f.program, &f.results[i], b, kernel.OutputName(i)); err != nil {
-			return err
+		// No result is where something else is.
+		at := addressOf(f.results[i])
+		others := f.at[:len(inputs)+i]
+		for _, other := range others {
+			if other == at && at != 0 {
+				return false
+			}
 		}
+		f.at[len(others)] = at
 	}
-	for i, s := range f.program.plan.Sums {
-		sum := &f.operands[kernel.NumInputs()+i]
-		*sum = grow(*sum, s.Kind.Len(rows, cols))
+	for i, s := range plan.Sums {
+		sum := &f.operands[len(inputs)+i]
+		*sum = grow(*sum, f.lens[s.Kind])
 	}
-	return nil
+	return true
 }
 
-// lookUp finds the memory of the buffer for the operand or result of a name.
-func lookUp[T kernels.Float](p *program[T], to *[]T, b backend.Buffer, name string) error {
-	reason := backend.ErrForeign // somebody's wrapper of a buffer
-	if own, ok := b.(*buffer); ok {
-		if *to, ok = elements[T](own); ok {
-			return nil
-		}
-		reason = backend.ErrClosed
+// addressOf is where an array is: 0 for one that is absent or empty, since all
+// empty ones may be at one address, and no harm comes of that.
+func addressOf[T kernels.Float](x []T) uintptr {
+	if len(x) == 0 {
+		return 0
 	}
-	return &backend.Error{Device: p.dev.name, Err: fmt.Errorf("kernel %s: buffer of %s: %w", p.plan.Kernel.Name(), name, reason)}
+	return uintptr(unsafe.Pointer(unsafe.SliceData(x)))
+}
+
+// lookUp finds the memory of a buffer for an operand or result of a kind.
+func lookUp[T kernels.Float](f *frame[T], to *[]T, b backend.Buffer, kind kernels.Kind) bool {
+	if b == nil {
+		return kind == kernels.Absent
+	}
+	own, ok := b.(*buffer)
+	if !ok || kind == kernels.Absent || own.dev != f.program.dev ||
+		own.dtype != f.program.plan.Signature.DType || own.len != f.lens[kind] {
+		return false
+	}
+	*to, ok = elements[T](own)
+	return ok
 }
 
 // grow is a slice of n elements, s itself where it is large enough.
@@ -176,16 +264,38 @@ func grow[E any](s []E, n int) []E {
 	return make([]E, n)
 }
 
+// evaluate computes a pass of one element.
+func (f *frame[T]) evaluate(ps *pass[T]) {
+	f.values = grow(f.values, len(ps.Nodes))
+	for i := range ps.Nodes {
+		n := &ps.Nodes[i]
+		switch n.Op {
+		case kernels.OpInput:
+			f.values[i] = f.operands[n.Index][0]
+		case kernels.OpReduced:
+			f.values[i] = f.operands[f.program.plan.Kernel.NumInputs()+n.Index][0]
+		case kernels.OpConst:
+			f.values[i] = T(n.Const)
+		default:
+			// An operation ignores the arguments that it does not have.
+			f.values[i] = ps.single[i]([3]T{f.values[n.Args[0]], f.values[n.Args[1]], f.values[n.Args[2]]})
+		}
+	}
+	for _, st := range ps.Stores {
+		f.results[st.Output][0] = f.values[st.Node]
+	}
+}
+
 // execute runs a pass and completes its sums.
 func (f *frame[T]) execute(ps *pass[T]) {
-	rows, cols := ps.kind.Extent(f.rows, f.cols)
+	rows, cols := ps.Kind.Extent(f.rows, f.cols)
 	f.pass, f.elements, f.width = ps, rows*cols, cols
 	for _, s := range ps.sums {
 		n := 0
 		switch {
 		case ps.batch:
 			n = groups(rows) * cols
-		case s.count == nil:
+		case !s.exact:
 			n = (f.elements + kernels.BlockSize - 1) / kernels.BlockSize
 		}
 		f.partials[s.index] = grow(f.partials[s.index], n)
@@ -193,17 +303,50 @@ func (f *frame[T]) execute(ps *pass[T]) {
 			clear(f.partials[s.index])
 		}
 	}
-	parts := min(f.program.dev.pool.threads, f.elements/minPart)
-	parts = f.program.dev.pool.do(f, max(parts, 1))
-	for i, s := range ps.sums {
-		f.complete(s, i, parts)
+	f.streaming = f.streams()
+	if ps.repeats && f.tableCols != cols {
+		f.table, f.tableCols = f.program.kit.table(cols), cols
 	}
+	for i := range f.spaces {
+		f.spaces[i].ready = nil
+	}
+	pool := f.program.dev.pool
+	unit := f.unit()
+	pool.do(f, (f.elements+unit-1)/unit, max(1, min(pool.threads, f.elements/f.program.dev.variant.minPart)))
+	for i, s := range ps.sums {
+		f.complete(s, i)
+	}
+}
+
+// unit is the elements that one thread must compute together: a block of the
+// tree or, for a sum over the batch, a group of rows.
+func (f *frame[T]) unit() int {
+	if f.pass.batch {
+		return max(1, kernels.GroupRows*f.width)
+	}
+	return kernels.BlockSize
+}
+
+// streams reports whether results should go past the caches: they do where
+// all that a pass reads and writes does not fit into the last of them, so that
+// nothing of it would be found there again.
+func (f *frame[T]) streams() bool {
+	call := f.pass.fused
+	if call == nil || call.Streaming == nil || f.elements*call.traffic*f.program.plan.Signature.DType.Size() <= f.program.dev.cache {
+		return false
+	}
+	for _, p := range call.results {
+		if uintptr(unsafe.Pointer(unsafe.SliceData(f.results[f.pass.places[p].index])))%simd.Alignment != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func groups(rows int) int { return (rows + kernels.GroupRows - 1) / kernels.GroupRows }
 
 // complete makes the result of a sum from what the parts have left.
-func (f *frame[T]) complete(s sum[T], index, parts int) {
+func (f *frame[T]) complete(s sum[T], index int) {
 	to := f.operands[f.program.plan.Kernel.NumInputs()+s.index]
 	switch {
 	case f.pass.batch:
@@ -214,17 +357,16 @@ func (f *frame[T]) complete(s sum[T], index, parts int) {
 				to[i] = T(f.partials[s.index][i])
 			}
 		}
-	case s.count == nil:
-		to[0] = T(kernels.FoldPairs(f.partials[s.index]))
+	case s.exact:
+		var total float64
+		for i := range f.spaces {
+			if w := &f.spaces[i]; w.ready == f.pass {
+				total += w.counts[index]
+			}
+		}
+		to[0] = T(total)
 	default:
-		var t tally
-		for w := range parts {
-			t.add(f.spaces[w].tallies[index])
-		}
-		to[0] = T(t.sum)
-		if t.nan {
-			to[0] = T(math.NaN())
-		}
+		to[0] = T(kernels.FoldPairs(f.partials[s.index]))
 	}
 }
 
@@ -246,61 +388,58 @@ func foldRows(x []float64, cols int) {
 	}
 }
 
-// run computes a part of the pass: whole blocks of the tree or, for a sum over
-// the batch, whole groups of rows.
-func (f *frame[T]) run(part, parts int) {
-	unit := kernels.BlockSize
-	if f.pass.batch {
-		unit = max(1, kernels.GroupRows*f.width)
+// run computes some units of the pass.
+func (f *frame[T]) run(worker, first, end int) {
+	w := f.space(worker)
+	if w.ready != f.pass {
+		w.ready = f.pass
+		clear(w.counts)
+		f.fill(w)
 	}
-	units := (f.elements + unit - 1) / unit
-	first, end := units*part/parts*unit, min(units*(part+1)/parts*unit, f.elements)
-
-	w := f.space(part)
-	clear(w.tallies)
-	f.fill(w, min(kernels.BlockSize, max(end-first, 0)))
-	for start := first; start < end; start += kernels.BlockSize {
-		f.block(w, start, min(kernels.BlockSize, end-start))
+	unit := f.unit()
+	first, end = first*unit, min(end*unit, f.elements)
+	for start := first; start < end; start += f.pass.span {
+		f.block(w, start, min(f.pass.span, end-start))
 	}
 }
 
 // fill writes the scratch blocks that stay the same for all blocks.
-func (f *frame[T]) fill(w *workspace[T], n int) {
-	for _, p := range f.pass.places {
+func (f *frame[T]) fill(w *workspace[T]) {
+	n := min(f.pass.span, f.elements)
+	for i := range f.pass.places {
+		p := &f.pass.places[i]
 		switch p.source {
 		case constant:
-			fill(w.slot(p.slot)[:n], T(p.value))
+			f.program.kit.fill(f.slot(w, p)[:n], T(p.value))
 		case scalar:
-			fill(w.slot(p.slot)[:n], f.operands[p.index][0])
+			f.program.kit.fill(f.slot(w, p)[:n], f.operands[p.index][0])
+		case row:
+			if x := f.operands[p.index]; f.repeatsOnce(x) {
+				repeatRow(f.slot(w, p)[:n+len(x)], x, 0)
+			}
 		}
 	}
 }
 
-func (w *workspace[T]) slot(i int) []T { return w.scratch[i*kernels.BlockSize:][:kernels.BlockSize] }
+// repeatsOnce reports whether a row is so short that its repetition for one
+// block, and as much again as it is long, has that for any block in it.
+func (f *frame[T]) repeatsOnce(row []T) bool { return len(row) <= f.pass.span && len(row) < f.elements }
 
-func fill[T kernels.Float](x []T, v T) {
-	for i := range x {
-		x[i] = v
-	}
+func (f *frame[T]) slot(w *workspace[T], p *place) []T {
+	n := f.pass.slotLen()
+	return w.scratch[p.slot*n:][:n]
 }
 
 // block computes n elements of the pass from an element on.
 func (f *frame[T]) block(w *workspace[T], start, n int) {
+	if f.pass.fused != nil {
+		f.call(w, start, n)
+		return
+	}
 	views := w.views
-	for i, p := range f.pass.places {
-		switch p.source {
-		case operand:
-			views[i] = f.operands[p.index][start:][:n]
-		case result:
-			views[i] = f.results[p.index][start:][:n]
-		case row:
-			views[i] = repeatRow(w.slot(p.slot)[:n], f.operands[p.index], start)
-		case column:
-			views[i] = w.slot(p.slot)[:n]
-			repeatColumn(views[i], f.operands[p.index], start, f.width)
-		default:
-			views[i] = w.slot(p.slot)[:n]
-		}
+	w.viewed = true
+	for i := range f.pass.places {
+		views[i] = f.view(w, &f.pass.places[i], start, n)
 	}
 	for _, s := range f.pass.steps {
 		s.loop(views[s.dst], views[s.a], views[s.b], views[s.c])
@@ -309,13 +448,74 @@ func (f *frame[T]) block(w *workspace[T], start, n int) {
 		x := views[s.place]
 		switch {
 		case f.pass.batch:
-			addRows(f.partials[s.index], x, start, f.width)
-		case s.count != nil:
-			w.tallies[i].add(s.count(x))
+			f.addBatch(f.partials[s.index], x, start)
+		case s.exact:
+			w.counts[i] += s.count(x)
 		default:
-			f.partials[s.index][start/kernels.BlockSize] = sumBlock(x)
+			f.partials[s.index][start/kernels.BlockSize] = f.program.kit.sumBlock(x)
 		}
 	}
+}
+
+// view is n elements of a place from an element of the pass on.
+func (f *frame[T]) view(w *workspace[T], p *place, start, n int) []T {
+	switch p.source {
+	case operand:
+		return f.operands[p.index][start:][:n]
+	case element:
+		return f.operands[p.index]
+	case result:
+		return f.results[p.index][start:][:n]
+	case row:
+		return f.row(w, p, start, n)
+	case column:
+		return f.column(w, p, start, n)
+	}
+	return f.slot(w, p)[:n]
+}
+
+// call runs the fused function on a block.
+func (f *frame[T]) call(w *workspace[T], start, n int) {
+	fused, c := f.pass.fused, &w.call
+	c.N = n
+	for i, p := range fused.operands {
+		c.Operands[i] = unsafe.Pointer(unsafe.SliceData(f.view(w, &f.pass.places[p], start, n)))
+	}
+	for i, p := range fused.results {
+		c.Results[i] = unsafe.Pointer(unsafe.SliceData(f.view(w, &f.pass.places[p], start, n)))
+	}
+	for i, s := range f.pass.sums {
+		if s.exact {
+			c.Sums[i] = &w.counts[i]
+		} else {
+			c.Sums[i] = &f.partials[s.index][start/kernels.BlockSize]
+		}
+	}
+	if f.streaming {
+		fused.Streaming(c)
+	} else {
+		fused.Run(c)
+	}
+}
+
+// row is the view of a row, repeated, from an element of the grid on.
+func (f *frame[T]) row(w *workspace[T], p *place, start, n int) []T {
+	x := f.operands[p.index]
+	if f.repeatsOnce(x) {
+		return f.slot(w, p)[start%len(x):][:n]
+	}
+	return repeatRow(f.slot(w, p)[:n], x, start)
+}
+
+// column is the view of a column, repeated along the rows.
+func (f *frame[T]) column(w *workspace[T], p *place, start, n int) []T {
+	x := f.operands[p.index]
+	if f.width == 1 {
+		return x[start:][:n]
+	}
+	dst := f.slot(w, p)[:n]
+	f.program.kit.repeat(dst, x, start/f.width, start%f.width, f.width, f.table)
+	return dst
 }
 
 // repeatRow is the row, repeated, from an element of the grid on: a part of
@@ -336,13 +536,20 @@ func repeatRow[T kernels.Float](dst, row []T, start int) []T {
 	return dst
 }
 
-// repeatColumn writes each number of the column for a whole row, from an
-// element of the grid on.
-func repeatColumn[T kernels.Float](dst, column []T, start, cols int) {
-	row, col := start/cols, start%cols
-	for len(dst) > 0 {
-		n := min(cols-col, len(dst))
-		fill(dst[:n], column[row])
-		dst, row, col = dst[n:], row+1, 0
+// addBatch adds a block, which starts at an element of the grid and may span
+// rows, to the running sums of the batch axis: one for each column and group
+// of rows.
+func (f *frame[T]) addBatch(sums []float64, x []T, start int) {
+	for len(x) > 0 {
+		row, col := start/f.width, start%f.width
+		group := sums[row/kernels.GroupRows*f.width:][:f.width]
+		n := min(f.width-col, len(x)) // to the end of the row or, from its start, of the group
+		if rows := min(len(x)/f.width, kernels.GroupRows-row%kernels.GroupRows); col == 0 && rows > 0 {
+			n = rows * f.width
+		} else {
+			group = group[col:][:n]
+		}
+		f.program.kit.addRows(group, x[:n])
+		x, start = x[n:], start+n
 	}
 }

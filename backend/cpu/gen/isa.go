@@ -186,7 +186,6 @@ var (
 	vblendm    = instruction{blendm((*context).VBLENDMPS), blendm((*context).VBLENDMPD)}
 	vpternlog  = instruction{(*context).VPTERNLOGD, (*context).VPTERNLOGQ}
 	vbroadcast = instruction{(*context).VBROADCASTSS, (*context).VBROADCASTSD}
-	vadds      = instruction{(*context).VADDSS, (*context).VADDSD}
 )
 
 func two(f func(*context, operand.Op, operand.Op)) func(*context, ...operand.Op) {

@@ -4,6 +4,7 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
+	"errorcell/backend/cpu/internal/form"
 	"errorcell/kernels"
 )
 
@@ -20,10 +21,14 @@ type tree struct {
 // computed strip by strip, each from the block's first row of lanes to its
 // last; a part of a block in strips of a vector, with masks.
 func (b *body) blocks(n reg.GPVirtual) {
-	strip := b.isa.accumulators * b.isa.bytes / 8 / trees(b.form)
+	strip := b.isa.accumulators * b.isa.bytes / 8
+	for n := 1; n < trees(b.form); n *= 2 {
+		strip /= 2
+	}
 	if b.isa.accumulators == 8 && len(b.outside) > 0 {
 		strip /= 2 // which leaves registers for the values that stay the same
 	}
+	strip = max(strip, b.width)
 	var sums []tree
 	for i, s := range b.form.Sums {
 		if !s.Count {
@@ -86,6 +91,10 @@ func (b *body) block(sums []tree, strip int, n reg.GPVirtual) {
 		if n != nil {
 			mask = b.isa.first(b.emitter, left)
 		}
+		if strip < kernels.Lanes && n == nil && v*b.size%cacheLine == 0 {
+			// The processor does not guess the next block from steps of a row.
+			b.prefetch((kernels.BlockSize + v) * b.size)
+		}
 		values := b.vector(v*b.size, mask)
 		b.count(values, 0)
 		for i, t := range sums {
@@ -108,6 +117,19 @@ func (b *body) block(sums []tree, strip int, n reg.GPVirtual) {
 	b.CMPQ(first, imm(kernels.Lanes))
 	b.JLT(operand.LabelRef(nextStrip))
 	b.LEAQ(operand.Mem{Base: start, Disp: kernels.BlockSize * b.size}, b.offset)
+}
+
+// cacheLine is the bytes that memory moves in.
+const cacheLine = 64
+
+// prefetch asks for the lines of the streams displacement bytes from the
+// offset on.
+func (b *body) prefetch(displacement int) {
+	for i, access := range b.form.Operands {
+		if access == form.Stream {
+			b.PREFETCHT0(operand.Mem{Base: b.operands[i], Index: b.offset, Scale: 1, Disp: displacement})
+		}
+	}
 }
 
 // addLanes adds a vector's elements, as float64, to as many lanes.

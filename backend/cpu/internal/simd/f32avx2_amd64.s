@@ -884,7 +884,7 @@ end30:
 	RET
 
 // func laplacianL1F32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianL1F32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -922,6 +922,8 @@ strip35:
 row36:
 	CMPQ         R10, $0x00000000
 	JLE          done37
+	PREFETCHT0   4096(DX)(R8*1)
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVUPS      (DX)(R8*1), Y11
 	VMOVUPS      (BX)(R8*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -954,6 +956,8 @@ row36:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R8*1)
+	PREFETCHT0   4160(BX)(R8*1)
 	VMOVUPS      64(DX)(R8*1), Y11
 	VMOVUPS      64(BX)(R8*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1176,6 +1180,8 @@ strip45:
 row46:
 	CMPQ         R10, $0x00000000
 	JLE          done47
+	PREFETCHT0   4096(DX)(R8*1)
+	PREFETCHT0   4096(BX)(R8*1)
 	VMOVUPS      (DX)(R8*1), Y11
 	VMOVUPS      (BX)(R8*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1208,6 +1214,8 @@ row46:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R8*1)
+	PREFETCHT0   4160(BX)(R8*1)
 	VMOVUPS      64(DX)(R8*1), Y11
 	VMOVUPS      64(BX)(R8*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1393,7 +1401,7 @@ end44:
 	RET
 
 // func laplacianL1ModulatorF32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianL1ModulatorF32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -1432,6 +1440,9 @@ strip55:
 row56:
 	CMPQ         R11, $0x00000000
 	JLE          done57
+	PREFETCHT0   4096(DX)(R9*1)
+	PREFETCHT0   4096(BX)(R9*1)
+	PREFETCHT0   4096(SI)(R9*1)
 	VMOVUPS      (DX)(R9*1), Y11
 	VMOVUPS      (BX)(R9*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1468,6 +1479,9 @@ row56:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R9*1)
+	PREFETCHT0   4160(BX)(R9*1)
+	PREFETCHT0   4160(SI)(R9*1)
 	VMOVUPS      64(DX)(R9*1), Y11
 	VMOVUPS      64(BX)(R9*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1697,6 +1711,9 @@ strip65:
 row66:
 	CMPQ         R11, $0x00000000
 	JLE          done67
+	PREFETCHT0   4096(DX)(R9*1)
+	PREFETCHT0   4096(BX)(R9*1)
+	PREFETCHT0   4096(SI)(R9*1)
 	VMOVUPS      (DX)(R9*1), Y11
 	VMOVUPS      (BX)(R9*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1733,6 +1750,9 @@ row66:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R9*1)
+	PREFETCHT0   4160(BX)(R9*1)
+	PREFETCHT0   4160(SI)(R9*1)
 	VMOVUPS      64(DX)(R9*1), Y11
 	VMOVUPS      64(BX)(R9*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -1924,7 +1944,7 @@ end64:
 	RET
 
 // func laplacianL1Modulator1F32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianL1Modulator1F32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -1960,6 +1980,8 @@ strip75:
 row76:
 	CMPQ         R10, $0x00000000
 	JLE          done77
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -2179,6 +2201,8 @@ strip85:
 row86:
 	CMPQ         R10, $0x00000000
 	JLE          done87
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -3625,7 +3649,7 @@ end130:
 	RET
 
 // func laplacianScaledL1ModulatorMaskF32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianScaledL1ModulatorMaskF32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -3665,6 +3689,10 @@ strip135:
 row136:
 	CMPQ         R12, $0x00000000
 	JLE          done137
+	PREFETCHT0   4096(DX)(R10*1)
+	PREFETCHT0   4096(BX)(R10*1)
+	PREFETCHT0   4096(SI)(R10*1)
+	PREFETCHT0   4096(DI)(R10*1)
 	VMOVUPS      (DX)(R10*1), Y11
 	VMOVUPS      (BX)(R10*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -3705,6 +3733,10 @@ row136:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R10*1)
+	PREFETCHT0   4160(BX)(R10*1)
+	PREFETCHT0   4160(SI)(R10*1)
+	PREFETCHT0   4160(DI)(R10*1)
 	VMOVUPS      64(DX)(R10*1), Y11
 	VMOVUPS      64(BX)(R10*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -3941,6 +3973,10 @@ strip145:
 row146:
 	CMPQ         R12, $0x00000000
 	JLE          done147
+	PREFETCHT0   4096(DX)(R10*1)
+	PREFETCHT0   4096(BX)(R10*1)
+	PREFETCHT0   4096(SI)(R10*1)
+	PREFETCHT0   4096(DI)(R10*1)
 	VMOVUPS      (DX)(R10*1), Y11
 	VMOVUPS      (BX)(R10*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -3981,6 +4017,10 @@ row146:
 	VADDPD       Y12, Y5, Y5
 	VCVTPS2PD    X11, Y11
 	VADDPD       Y11, Y6, Y6
+	PREFETCHT0   4160(DX)(R10*1)
+	PREFETCHT0   4160(BX)(R10*1)
+	PREFETCHT0   4160(SI)(R10*1)
+	PREFETCHT0   4160(DI)(R10*1)
 	VMOVUPS      64(DX)(R10*1), Y11
 	VMOVUPS      64(BX)(R10*1), Y12
 	VSUBPS       Y12, Y11, Y11
@@ -4178,7 +4218,7 @@ end144:
 	RET
 
 // func laplacianScaledL1Scale1F32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianScaledL1Scale1F32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -4214,6 +4254,8 @@ strip155:
 row156:
 	CMPQ         R10, $0x00000000
 	JLE          done157
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -4433,6 +4475,8 @@ strip165:
 row166:
 	CMPQ         R10, $0x00000000
 	JLE          done167
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -4617,7 +4661,7 @@ end164:
 	RET
 
 // func laplacianScaledL1MaskScale1F32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianScaledL1MaskScale1F32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -4654,6 +4698,9 @@ strip175:
 row176:
 	CMPQ         R11, $0x00000000
 	JLE          done177
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -4880,6 +4927,9 @@ strip185:
 row186:
 	CMPQ         R11, $0x00000000
 	JLE          done187
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -5070,7 +5120,7 @@ end184:
 	RET
 
 // func laplacianScaledL1ModulatorMaskScale1F32AVX2(c *Call)
-// Requires: AVX, CMOV
+// Requires: AVX, CMOV, MMX+
 TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
@@ -5108,6 +5158,10 @@ strip195:
 row196:
 	CMPQ         R12, $0x00000000
 	JLE          done197
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -5341,6 +5395,10 @@ strip205:
 row206:
 	CMPQ         R12, $0x00000000
 	JLE          done207
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -6971,7 +7029,7 @@ end315:
 	RET
 
 // func treeF32AVX2(x *float32, n int) float64
-// Requires: AVX, CMOV, SSE2
+// Requires: AVX, CMOV, MMX+, SSE2
 TEXT ·treeF32AVX2(SB), $1024-24
 	MOVQ n+8(FP), AX
 	MOVQ x+0(FP), CX
@@ -7001,6 +7059,7 @@ strip320:
 row321:
 	CMPQ         DI, $0x00000000
 	JLE          done322
+	PREFETCHT0   4096(CX)(DX*1)
 	VMOVUPS      (CX)(DX*1), Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VCVTPS2PD    X8, Y8
@@ -7013,6 +7072,7 @@ row321:
 	VADDPD       Y8, Y2, Y2
 	VCVTPS2PD    X9, Y8
 	VADDPD       Y8, Y3, Y3
+	PREFETCHT0   4160(CX)(DX*1)
 	VMOVUPS      64(CX)(DX*1), Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VCVTPS2PD    X8, Y8

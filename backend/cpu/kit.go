@@ -1,0 +1,146 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"errorcell/backend/cpu/internal/simd"
+	"errorcell/kernels"
+)
+
+// loop computes dst from the blocks a, b and c, as many as its operation has
+// arguments. The blocks have dst's length.
+type loop[T kernels.Float] func(dst, a, b, c []T)
+
+// opCopy is one operation more, for values that go to two places.
+const opCopy = kernels.OpInput
+
+// kit is what passes over elements of a type are made of: the same list in
+// plain Go and for each instruction set.
+type kit[T kernels.Float] struct {
+	// loops has one for each operation; pairs has some for two, the inner one
+	// being the outer one's first argument and used by nothing else.
+	loops map[kernels.Op]loop[T]
+	pairs map[[2]kernels.Op]loop[T]
+	// fused is the functions for whole forms.
+	fused []simd.Fused
+
+	// count and countAbs add up numbers that are -1, 0, +1 or NaN, and their
+	// magnitudes: the sum, or NaN. A block is not empty.
+	count, countAbs func([]T) float64
+	// sumBlock is the sum of a block by the tree (kernels.TreeSum).
+	sumBlock func([]T) float64
+	// addRows adds rows of len(sums) elements to the sums, one after the other.
+	addRows func(sums []float64, x []T)
+	// fill writes one number everywhere.
+	fill func(dst []T, v T)
+	// repeat writes the elements of a column for a whole row each, from a row
+	// and a column on. The table is that of the row's length.
+	repeat func(dst, column []T, row, col, cols int, table []int32)
+	// table is what repeat needs for rows of a length.
+	table func(cols int) []int32
+}
+
+// newKit is the kit of a variant.
+func newKit[T kernels.Float](v *variant) *kit[T] {
+	k := plainKit[T]()
+	if v.simd != nil {
+		k.use(setOf[T](v.simd))
+	}
+	return k
+}
+
+func setOf[T kernels.Float](isa *simd.ISA) *simd.Set[T] {
+	if s, ok := any(&isa.F32).(*simd.Set[T]); ok {
+		return s
+	}
+	return any(&isa.F64).(*simd.Set[T])
+}
+
+// use takes the functions of an instruction set.
+func (k *kit[T]) use(s *simd.Set[T]) {
+	k.fused = s.Fused
+	k.loops = map[kernels.Op]loop[T]{opCopy: k.loops[opCopy]}
+	k.pairs = map[[2]kernels.Op]loop[T]{}
+	for _, p := range s.Primitives {
+		l := func(dst, a, b, c []T) {
+			p.Run(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), unsafe.SliceData(c), len(dst))
+		}
+		if p.Inner == 0 {
+			k.loops[p.Op] = l
+		} else {
+			k.pairs[[2]kernels.Op{p.Op, p.Inner}] = l
+		}
+	}
+	k.count = func(x []T) float64 { return s.Count(unsafe.SliceData(x), len(x)) }
+	k.countAbs = func(x []T) float64 { return s.CountAbs(unsafe.SliceData(x), len(x)) }
+	k.sumBlock = func(x []T) float64 { return s.Tree(unsafe.SliceData(x), len(x)) }
+	k.addRows = func(sums []float64, x []T) {
+		s.AddRows(unsafe.SliceData(sums), unsafe.SliceData(x), len(sums), len(x)/len(sums))
+	}
+	plainFill := k.fill
+	k.fill = func(dst []T, v T) {
+		if len(dst) < s.Width {
+			plainFill(dst, v)
+			return
+		}
+		dst[0] = v // the function takes the number from memory
+		s.RepeatWide(&dst[0], &dst[0], len(dst), 1)
+	}
+	k.repeat = func(dst, column []T, row, col, cols int, table []int32) {
+		if cols >= s.Width {
+			k.repeatWide(s, dst, column, row, col, cols)
+			return
+		}
+		vectors := repeatVectors(len(dst), len(column)-row, col, cols, s.Width)
+		s.RepeatNarrow(unsafe.SliceData(dst), unsafe.SliceData(column[row:]), unsafe.SliceData(table), cols, col, vectors)
+		done := vectors * s.Width
+		plainRepeat(dst[done:], column, row+(col+done)/cols, (col+done)%cols, cols)
+	}
+	k.table = func(cols int) []int32 { return permutations(cols, s.Width, int(unsafe.Sizeof(*new(T)))/4) }
+}
+
+// repeatWide is repeat for rows of a vector or more: the rest of a row, whole
+// rows, and the beginning of one.
+func (k *kit[T]) repeatWide(s *simd.Set[T], dst, column []T, row, col, cols int) {
+	if col > 0 {
+		n := min(cols-col, len(dst))
+		k.fill(dst[:n], column[row])
+		dst, row = dst[n:], row+1
+	}
+	if rows := len(dst) / cols; rows > 0 {
+		s.RepeatWide(unsafe.SliceData(dst), &column[row], cols, rows)
+		dst, row = dst[rows*cols:], row+rows
+	}
+	if len(dst) > 0 {
+		k.fill(dst, column[row])
+	}
+}
+
+// repeatVectors is how many whole vectors of n elements repeatNarrow can write
+// where the column has so many elements left: it reads a vector of them for
+// each that it writes.
+func repeatVectors(n, left, col, cols, width int) int {
+	// Vector v reads from element (col + v*width) / cols on.
+	last := left - width
+	if last < 0 {
+		return 0
+	}
+	return min(n/width, ((last+1)*cols-col+width-1)/width)
+}
+
+// permutations is the table of RepeatNarrow: for each phase, which element of
+// the column each of a vector's is, in words of 32 bits.
+func permutations(cols, width, words int) []int32 {
+	if cols >= width {
+		return nil
+	}
+	var table []int32
+	for phase := range cols {
+		for lane := range width {
+			for w := range words {
+				table = append(table, int32((phase+lane)/cols*words+w))
+			}
+		}
+	}
+	return table
+}

@@ -1,15 +1,20 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"errorcell/kernels"
 )
 
-// BenchmarkOfLimit is the speed of a step as a part of the limit's. The two
-// take turns, a millisecond or so each, so that whatever else the machine does
-// hits both alike; limit/step is the ratio of the medians of their turns.
+// Of two implementations in one benchmark: they take turns, some milliseconds
+// each, so that whatever else the machine does hits both alike, and what is
+// reported is the ratio of the medians of their turns.
+
+// BenchmarkOfLimit is the speed of a step as a part of the limit's.
 func BenchmarkOfLimit(b *testing.B) {
 	for _, im := range impls {
 		if im.name == "limit" || im.name == "naive" || im.name == "gorgonia" {
@@ -21,29 +26,130 @@ func BenchmarkOfLimit(b *testing.B) {
 				step, limit := im.make(b, a), limit(b, a)
 				defer step.close()
 				defer limit.close()
-				steps := max(1, 1<<24/n)
-				turn := func(r runner) float64 {
-					start := time.Now()
-					for range steps {
-						if err := r.step(); err != nil {
-							b.Fatal(err)
-						}
-					}
-					return float64(time.Since(start)) / float64(steps)
-				}
-				turn(step)
-				turn(limit)
-				var ours, limits []float64
-				for b.Loop() {
-					ours = append(ours, turn(step))
-					limits = append(limits, turn(limit))
-				}
-				b.ReportMetric(0, "ns/op") // of two turns: says nothing
-				b.ReportMetric(median(ours), "ns/step")
-				b.ReportMetric(median(limits)/median(ours), "limit/step")
+				takeTurns(b, "limit/step", step.step, limit.step, max(1, 1<<24/n))
 			})
 		}
 	}
+}
+
+// BenchmarkKernels is the speed of kernels, element types and sets of operands
+// as a part of the limit's, at which as many bytes are read and written.
+func BenchmarkKernels(b *testing.B) {
+	full, scalar := kernels.Shape{1, 1}, kernels.Shape{}
+	for _, c := range []struct {
+		name   string
+		kernel *kernels.Kernel
+		dtype  kernels.DType
+		extra  map[string]kernels.Shape // optional operands: full is of the grid's shape
+		arrays int                      // that are read or written
+		spec   string
+	}{
+		{"laplacian/float32", kernels.Laplacian, kernels.F32, nil, 4, "cpu"},
+		{"laplacian/float64", kernels.Laplacian, kernels.F64, nil, 4, "cpu"},
+		{"laplacian/float64/avx2", kernels.Laplacian, kernels.F64, nil, 4, "cpu:avx2"},
+		{"laplacian+modulator/float32", kernels.Laplacian, kernels.F32, map[string]kernels.Shape{"modulator": full}, 5, "cpu"},
+		{"laplacian-l1/float32", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu"},
+		{"laplacian-l1/float32/avx2", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:avx2"},
+		{"laplacian-l1/float64", kernels.LaplacianL1, kernels.F64, nil, 4, "cpu"},
+		{"laplacian-scaled/float32", kernels.LaplacianScaled, kernels.F32,
+			map[string]kernels.Shape{"scale": scalar, "mask": full, "modulator": full}, 6, "cpu"},
+		{"laplacian/float32/blocks", kernels.Laplacian, kernels.F32, nil, 4, "cpu:fused=off"},
+		{"laplacian-l1/float32/blocks", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:fused=off"},
+	} {
+		for _, n := range []int{65536, 4194304} {
+			b.Run(fmt.Sprintf("%s/n=%d", c.name, n), func(b *testing.B) {
+				shapes := map[string]kernels.Shape{"target": {rows, n / rows}, "mu": {rows, n / rows}}
+				for name, shape := range c.extra {
+					if len(shape) > 0 {
+						shape = shapes["mu"]
+					}
+					shapes[name] = shape
+				}
+				step := anyStep(b, c.spec, c.kernel, c.dtype, shapes)
+				defer step.close()
+				limit := limit(b, newArrays(n*c.arrays/4*c.dtype.Size()/4))
+				defer limit.close()
+				takeTurns(b, "limit/step", step.step, limit.step, max(1, 1<<24/n))
+			})
+		}
+	}
+}
+
+// BenchmarkBroadcast is the speed with a modulator that is broadcast, as a part
+// of that with a full one.
+func BenchmarkBroadcast(b *testing.B) {
+	for _, spec := range []string{"cpu:avx512", "cpu:avx2"} {
+		for _, n := range []int{65536, 4194304} {
+			for _, units := range []int{1, 3, 10, 100, 1000, 4096} {
+				batch := n / units
+				for _, kind := range []struct {
+					name  string
+					shape kernels.Shape
+				}{{"row", kernels.Shape{1, units}}, {"column", kernels.Shape{batch, 1}}, {"scalar", kernels.Shape{}}} {
+					b.Run(fmt.Sprintf("%s/n=%d/units=%d/%s", spec, n, units, kind.name), func(b *testing.B) {
+						grid := kernels.Shape{batch, units}
+						step := func(modulator kernels.Shape) runner {
+							return anyStep(b, spec, kernels.Laplacian, kernels.F32, map[string]kernels.Shape{"target": grid, "mu": grid, "modulator": modulator})
+						}
+						full, broadcast := step(grid), step(kind.shape)
+						defer full.close()
+						defer broadcast.close()
+						takeTurns(b, "full/broadcast", broadcast.step, full.step, max(1, 1<<24/n))
+					})
+				}
+			}
+		}
+	}
+}
+
+// anyStep is a run of a kernel on a device of its own, with numbers of no
+// account.
+func anyStep(tb testing.TB, spec string, k *kernels.Kernel, dtype kernels.DType, shapes map[string]kernels.Shape) runner {
+	dev := openDevice(tb, spec)
+	var step func() error
+	if dtype == kernels.F32 {
+		step, _ = kernelStep(tb, dev, k, dtype, shapes, numbers[float32](shapes))
+	} else {
+		step, _ = kernelStep(tb, dev, k, dtype, shapes, numbers[float64](shapes))
+	}
+	return runner{step: step, close: func() { dev.Close() }}
+}
+
+func numbers[T kernels.Float](shapes map[string]kernels.Shape) func(name string) []T {
+	return func(name string) []T {
+		x := make([]T, shapes[name].Len())
+		for i := range x {
+			x[i] = T(1 + i*len(name)%7)
+		}
+		return x
+	}
+}
+
+// takeTurns reports the time of a step and, as the metric, how many steps the
+// other implementation takes in the same time, turned round: above 1 is faster
+// than the other one.
+func takeTurns(b *testing.B, metric string, step, other func() error, steps int) {
+	var failed error
+	turn := func(f func() error) float64 {
+		start := time.Now()
+		for range steps {
+			failed = errors.Join(failed, f())
+		}
+		return float64(time.Since(start)) / float64(steps)
+	}
+	turn(step)
+	turn(other)
+	var ours, others []float64
+	for b.Loop() {
+		ours = append(ours, turn(step))
+		others = append(others, turn(other))
+	}
+	if failed != nil {
+		b.Fatal(failed)
+	}
+	b.ReportMetric(0, "ns/op") // of two turns, which says nothing
+	b.ReportMetric(median(ours), "ns/step")
+	b.ReportMetric(median(others)/median(ours), metric)
 }
 
 func median(x []float64) float64 {

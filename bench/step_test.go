@@ -128,41 +128,12 @@ func onDevice(spec string) func(testing.TB, arrays) runner {
 }
 
 func kernelRunner(tb testing.TB, spec string, a arrays) runner {
-	dev, err := backend.Open(spec)
-	if errors.Is(err, backend.ErrUnavailable) {
-		tb.Skip(err)
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
+	dev := openDevice(tb, spec)
 	shape := kernels.Shape{rows, len(a.target) / rows}
-	shapes := make([]kernels.Shape, kernels.Laplacian.NumInputs())
-	shapes[0], shapes[1] = shape, shape
-	binding, err := kernels.Laplacian.Bind(kernels.F32, shapes...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	program, err := dev.Compile(kernels.Laplacian, binding.Signature)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	inputs := make([]backend.Buffer, len(shapes))
-	for i, data := range [][]float32{a.target, a.mu} {
-		if inputs[i], err = dev.NewBuffer(kernels.F32, len(data)); err != nil {
-			tb.Fatal(err)
-		}
-		if err := backend.Upload(inputs[i], data); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	outputs := make([]backend.Buffer, len(binding.Outputs))
-	for i, s := range binding.Outputs {
-		if outputs[i], err = dev.NewBuffer(kernels.F32, s.Len()); err != nil {
-			tb.Fatal(err)
-		}
-	}
+	step, outputs := kernelStep(tb, dev, kernels.Laplacian, kernels.F32, map[string]kernels.Shape{"target": shape, "mu": shape},
+		func(name string) []float32 { return map[string][]float32{"target": a.target, "mu": a.mu}[name] })
 	return runner{
-		step: func() error { return program.Run(binding.Rows, binding.Cols, inputs, outputs) },
+		step: step,
 		loss: func() float32 {
 			var loss [1]float32
 			if err := backend.Download(outputs[2], loss[:]); err != nil {
@@ -175,6 +146,57 @@ func kernelRunner(tb testing.TB, spec string, a arrays) runner {
 		},
 		close: func() { dev.Close() },
 	}
+}
+
+// openDevice opens a device; where it cannot be had the benchmark is skipped.
+func openDevice(tb testing.TB, spec string) backend.Device {
+	dev, err := backend.Open(spec)
+	if errors.Is(err, backend.ErrUnavailable) {
+		tb.Skip(err)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return dev
+}
+
+// kernelStep is a run of a kernel on operands of shapes, by their names, with
+// the results' buffers.
+func kernelStep[T kernels.Float](tb testing.TB, dev backend.Device, k *kernels.Kernel, dtype kernels.DType,
+	shapes map[string]kernels.Shape, data func(name string) []T) (step func() error, outputs []backend.Buffer) {
+	all := make([]kernels.Shape, k.NumInputs())
+	for i := range all {
+		all[i] = shapes[k.InputName(i)]
+	}
+	binding, err := k.Bind(dtype, all...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	program, err := dev.Compile(k, binding.Signature)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	buffer := func(n int) backend.Buffer {
+		b, err := dev.NewBuffer(dtype, n)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return b
+	}
+	inputs := make([]backend.Buffer, len(all))
+	for i, shape := range all {
+		if shape == nil {
+			continue
+		}
+		inputs[i] = buffer(shape.Len())
+		if err := backend.Upload(inputs[i], data(k.InputName(i))); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for _, shape := range binding.Outputs {
+		outputs = append(outputs, buffer(shape.Len()))
+	}
+	return func() error { return program.Run(binding.Rows, binding.Cols, inputs, outputs) }, outputs
 }
 
 // host is the runner of a step that leaves its results in the arrays.
@@ -295,18 +317,38 @@ func copyRunner(c copier, a [4][]float32, threads int) runner {
 		c.run(&a[2][first], &a[3][first], &a[0][first], &a[1][first], end-first)
 	}
 	var round, done atomic.Int64
-	var stopped sync.WaitGroup
-	wait := func(happened func() bool) {
-		for i := 1; !happened(); i++ {
-			if i%1024 == 0 {
-				runtime.Gosched()
-			}
+	// look looks for a while whether something has happened.
+	look := func(happened func() bool) bool {
+		if happened() {
+			return true
 		}
+		for start := time.Now(); time.Since(start) < 100*time.Microsecond; {
+			for range 1024 {
+				if happened() {
+					return true
+				}
+			}
+			runtime.Gosched()
+		}
+		return happened()
 	}
+	sleepers := make([]struct {
+		asleep atomic.Bool
+		wake   chan bool
+	}, threads)
+	var stopped sync.WaitGroup
 	for i := 1; i < threads; i++ {
+		s := &sleepers[i]
+		s.wake = make(chan bool, 1)
 		stopped.Go(func() {
 			for next := int64(1); ; next++ {
-				wait(func() bool { return round.Load() >= next || round.Load() < 0 })
+				posted := func() bool { return round.Load() >= next || round.Load() < 0 }
+				for !look(posted) {
+					s.asleep.Store(true)
+					if !posted() || !s.asleep.CompareAndSwap(true, false) {
+						<-s.wake
+					}
+				}
 				if round.Load() < 0 {
 					return
 				}
@@ -315,14 +357,24 @@ func copyRunner(c copier, a [4][]float32, threads int) runner {
 			}
 		})
 	}
+	post := func(n int64) {
+		round.Store(n)
+		for i := 1; i < threads; i++ {
+			if s := &sleepers[i]; s.asleep.CompareAndSwap(true, false) {
+				s.wake <- true
+			}
+		}
+	}
 	r := host(func() error {
-		all := round.Add(1) * int64(threads-1)
+		n := round.Load() + 1
+		post(n)
 		part(0)
-		wait(func() bool { return done.Load() == all })
+		for !look(func() bool { return done.Load() == n*int64(threads-1) }) {
+		}
 		return nil
 	}, new(float32))
 	r.close = func() {
-		round.Store(-1)
+		post(-1)
 		stopped.Wait()
 	}
 	return r

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"errorcell/backend"
+	"errorcell/backend/cpu/internal/simd"
 	"errorcell/kernels"
 )
 
@@ -19,22 +20,75 @@ type buffer struct {
 	array atomic.Pointer[array]
 }
 
-// array is a buffer's memory by its element type; the other one is nil.
+// array is a buffer's memory.
 type array struct {
-	f32 []float32
-	f64 []float64
+	data unsafe.Pointer // the first element
+	// huge is the part that huge pages were asked for.
+	huge []byte
 }
 
 func newBuffer(d *device, dtype kernels.DType, n int) *buffer {
 	b := &buffer{dev: d, dtype: dtype, len: n}
-	m := &array{}
 	if dtype == kernels.F32 {
-		m.f32 = make([]float32, n)
+		b.array.Store(newArray[float32](n))
 	} else {
-		m.f64 = make([]float64, n)
+		b.array.Store(newArray[float64](n))
 	}
-	b.array.Store(m)
 	return b
+}
+
+func newArray[T kernels.Float](n int) *array {
+	s, huge := allocate[T](n)
+	return &array{unsafe.Pointer(unsafe.SliceData(s)), huge}
+}
+
+// align is what a buffer's address is a multiple of: a cache line, and the
+// widest vector, so that no vector of a buffer lies across two lines.
+const align = simd.Alignment
+
+// Large buffers, of these many bytes or more, begin each a stride further into
+// their memory than the one before, for so many turns. Arrays of which the
+// addresses differ in a few high bits alone are taken for one another by caches
+// that look at a mix of some bits: see docs/performance.md.
+const (
+	large  = 16 << 20
+	stride = 64 << 10
+	turns  = 16
+)
+
+// turn counts the large buffers.
+var turn atomic.Uint32
+
+// minHuge is how many huge pages a buffer fills at least if it has any, so that
+// what it loses by beginning at one is little.
+const minHuge = 8
+
+// allocate makes n zeros at an aligned address, and returns the part of the
+// memory that huge pages were asked for. It makes more than n and leaves out the
+// front, because Go promises no alignment but the element's.
+//
+// It is ordinary memory of Go's, which lives as long as any slice of it: the
+// host's too.
+func allocate[T kernels.Float](n int) (s []T, huge []byte) {
+	size, to, skip := int(unsafe.Sizeof(*new(T))), align, 0
+	if n*size >= large {
+		skip = int(turn.Add(1)%turns) * stride
+		if page := hugePage(); page > 0 && n*size/page >= minHuge {
+			to = page
+		}
+	}
+	all := make([]T, n+(to+skip)/size)
+	front := -uintptr(unsafe.Pointer(unsafe.SliceData(all))) % uintptr(to)
+	all = all[int(front)/size:]
+	if to > align {
+		// Memory that the system has just given is not touched yet, and gets
+		// huge pages when it is. What is behind the last whole one is not asked
+		// for, as other values are there as well.
+		whole := (skip + n*size) / to * to
+		huge = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(all))), whole)
+		askHuge(huge)
+	}
+	return all[skip/size:][:n:n], huge
 }
 
 func (b *buffer) Device() backend.Device { return b.dev }
@@ -61,11 +115,7 @@ func (b *buffer) host() ([]byte, error) {
 	if m == nil {
 		return nil, &backend.Error{Device: b.dev.name, Err: fmt.Errorf("buffer: %w", backend.ErrClosed)}
 	}
-	p := unsafe.Pointer(unsafe.SliceData(m.f32))
-	if b.dtype == kernels.F64 {
-		p = unsafe.Pointer(unsafe.SliceData(m.f64))
-	}
-	return unsafe.Slice((*byte)(p), b.len*b.dtype.Size()), nil
+	return unsafe.Slice((*byte)(m.data), b.len*b.dtype.Size()), nil
 }
 
 func (b *buffer) ReadAt(p []byte, off int64) (int, error) {
@@ -85,21 +135,22 @@ func (b *buffer) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (b *buffer) Close() error {
-	if b.array.Swap(nil) != nil {
+	if m := b.array.Swap(nil); m != nil {
+		if m.huge != nil {
+			// What Go puts there next may leave gaps, which the system would
+			// fill with huge pages, too.
+			unaskHuge(m.huge)
+		}
 		b.dev.taken.Add(-uint64(b.len * b.dtype.Size()))
 	}
 	return nil
 }
 
-// elements is the buffer's array, nil once it is closed.
+// elements is the buffer's array, of its element type; false once it is closed.
 func elements[T kernels.Float](b *buffer) ([]T, bool) {
 	m := b.array.Load()
 	if m == nil {
 		return nil, false
 	}
-	if s, ok := any(m.f32).([]T); ok {
-		return s, true
-	}
-	s, ok := any(m.f64).([]T)
-	return s, ok
+	return unsafe.Slice((*T)(m.data), b.len), true
 }

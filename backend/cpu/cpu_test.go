@@ -158,4 +158,3 @@ func TestRepeatRow(t *testing.T) {
 		}
 	}
 }
-

@@ -310,9 +310,12 @@ func (f *frame[T]) execute(ps *pass[T]) {
 	for i := range f.spaces {
 		f.spaces[i].ready = nil
 	}
-	pool := f.program.dev.pool
+	pool, parts := f.program.dev.pool, 1
+	if pool.threads > 1 {
+		parts = min(pool.threads, f.elements/f.program.dev.variant.minPart)
+	}
 	unit := f.unit()
-	pool.do(f, (f.elements+unit-1)/unit, max(1, min(pool.threads, f.elements/f.program.dev.variant.minPart)))
+	pool.do(f, (f.elements+unit-1)/unit, parts)
 	for i, s := range ps.sums {
 		f.complete(s, i)
 	}
@@ -394,7 +397,9 @@ func (f *frame[T]) run(worker, first, end int) {
 	if w.ready != f.pass {
 		w.ready = f.pass
 		clear(w.counts)
-		f.fill(w)
+		if f.pass.slots > 0 {
+			f.fill(w)
+		}
 	}
 	unit := f.unit()
 	first, end = first*unit, min(end*unit, f.elements)

@@ -1,0 +1,140 @@
+// The memory of buffers: where it begins, that it is the buffer's alone, and
+// how long it lives.
+
+package cpu
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"unsafe"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// sizes are numbers of elements: all small ones, those around the sizes of
+// which Go's allocator has blocks, and some with huge pages.
+func sizes() []int {
+	var list []int
+	for n := range 201 {
+		list = append(list, n)
+	}
+	for _, n := range []int{256, 1000, 4096, 8192, 1 << 16, 1 << 20, 5 << 20} {
+		list = append(list, n-1, n, n+1)
+	}
+	return list
+}
+
+func TestBuffersAreAligned(t *testing.T) {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	t.Run("float32", func(t *testing.T) { buffersAreAligned[float32](t, dev) })
+	t.Run("float64", func(t *testing.T) { buffersAreAligned[float64](t, dev) })
+}
+
+func buffersAreAligned[T kernels.Float](t *testing.T, dev backend.Device) {
+	dtype := kernels.DTypeOf[T]()
+	for _, n := range sizes() {
+		// Two, because a buffer's length decides where the next one begins.
+		for range 2 {
+			b, err := dev.NewBuffer(dtype, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			own, ok := b.(*buffer)
+			if !ok {
+				t.Fatalf("the device makes a %T", b)
+			}
+			s, _ := elements[T](own)
+			host := b.Host()
+			p := unsafe.SliceData(s)
+			if uintptr(unsafe.Pointer(p))%64 != 0 {
+				t.Errorf("%d elements: they begin at %p, not at a multiple of 64", n, p)
+			}
+			if b.Len() != n || len(s) != n || cap(s) != n || len(host) != n*dtype.Size() || unsafe.Pointer(unsafe.SliceData(host)) != unsafe.Pointer(p) {
+				t.Errorf("%d elements: Len is %d, the memory is %d of %d at %p, the host's %d bytes at %p",
+					n, b.Len(), len(s), cap(s), p, len(host), unsafe.SliceData(host))
+			}
+		}
+	}
+}
+
+// TestLargeBuffersTakeTurns: no two in a row begin at the same place of a huge
+// page. Where there is none, Go decides where they begin.
+func TestLargeBuffersTakeTurns(t *testing.T) {
+	page := hugePage()
+	if page < turns*stride || page > large/minHuge {
+		t.Skipf("a huge page is %d bytes", page)
+	}
+	seen := map[uintptr]bool{}
+	for range turns {
+		s, _ := allocate[float32](large / 4)
+		seen[uintptr(unsafe.Pointer(unsafe.SliceData(s)))%uintptr(page)] = true
+	}
+	if len(seen) != turns {
+		t.Errorf("%d large buffers begin at %d different places of a huge page", turns, len(seen))
+	}
+}
+
+// TestBuffersAreZero writes all of a large buffer and drops it, so that the next
+// one has its memory.
+func TestBuffersAreZero(t *testing.T) {
+	const n = 5 << 20
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	for range 3 {
+		s, _ := allocate[float32](n)
+		for i := range s {
+			if s[i] != 0 {
+				t.Fatalf("element %d is %v", i, s[i])
+			}
+			s[i] = 1
+		}
+		runtime.GC()
+	}
+}
+
+// TestHostOutlivesClose: a slice of a buffer is memory that nobody else gets,
+// for as long as there is the slice.
+func TestHostOutlivesClose(t *testing.T) {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{5, 5 << 20} {
+		b, err := dev.NewBuffer(kernels.F32, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view, ok := backend.View[float32](b)
+		if !ok {
+			t.Fatal("the buffer has no view")
+		}
+		for i := range view {
+			view[i] = float32(i % 1000)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b = nil
+		debug.FreeOSMemory()
+		for range 4 { // who would be given the memory if it were free
+			s, _ := allocate[float32](n)
+			for i := range s {
+				s[i] = -1
+			}
+		}
+		for i, v := range view {
+			if v != float32(i%1000) {
+				t.Fatalf("element %d of %d is %v after Close", i, n, v)
+			}
+		}
+	}
+	if err := dev.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

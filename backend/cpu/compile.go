@@ -80,7 +80,7 @@ type sum[T kernels.Float] struct {
 // should stay in the L1 cache.
 const (
 	longSpan      = simd.MaxElements
-	broadcastSpan = 4 * kernels.BlockSize
+	broadcastSpan = kernels.BlockSize
 )
 
 // compiler makes one pass.

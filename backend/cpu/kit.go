@@ -87,7 +87,7 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 		s.RepeatWide(&dst[0], &dst[0], len(dst), 1)
 	}
 	k.repeat = func(dst, column []T, row, col, cols int, table []int32) {
-		if cols >= s.Width {
+		if cols > narrow*s.Width {
 			k.repeatWide(s, dst, column, row, col, cols)
 			return
 		}
@@ -99,7 +99,7 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 	k.table = func(cols int) []int32 { return permutations(cols, s.Width, int(unsafe.Sizeof(*new(T)))/4) }
 }
 
-// repeatWide is repeat for rows of a vector or more: the rest of a row, whole
+// repeatWide is repeat for rows that are not narrow: the rest of a row, whole
 // rows, and the beginning of one.
 func (k *kit[T]) repeatWide(s *simd.Set[T], dst, column []T, row, col, cols int) {
 	if col > 0 {
@@ -128,10 +128,14 @@ func repeatVectors(n, left, col, cols, width int) int {
 	return min(n/width, ((last+1)*cols-col+width-1)/width)
 }
 
+// narrow is up to how many vectors to a row it is faster to permute the
+// elements of a column than to write each row from its start.
+const narrow = 4
+
 // permutations is the table of RepeatNarrow: for each phase, which element of
 // the column each of a vector's is, in words of 32 bits.
 func permutations(cols, width, words int) []int32 {
-	if cols >= width {
+	if cols > narrow*width {
 		return nil
 	}
 	var table []int32

@@ -110,54 +110,79 @@ func (f *file) repeatWide(name string) {
 	e.end()
 }
 
-// repeatNarrow writes the function that repeats elements n times each, for n
-// below a vector's elements. A vector of the result takes its elements from one
-// of x by a permutation, which depends on how far into the n it starts: its
-// phase.
+// repeatNarrow writes the function that repeats elements n times each, for an n
+// of so few that a vector's elements often are of several. A vector of the
+// result takes its elements from one of x by a permutation, which depends on how
+// far into the n it starts: its phase.
 func (f *file) repeatNarrow(name string) {
 	e := f.begin(name, []string{
-		name + " writes vectors of dst, the elements of x n times each; n is less than a vector's",
-		"elements. The first vector starts phase elements into the n of the first element of x.",
-		"The table holds a permutation for each phase.",
+		name + " writes vectors of dst, the elements of x n times each. The first",
+		"vector starts phase elements into the n of the first element of x. The table holds",
+		"a permutation for each phase.",
 	}, nil,
 		parameter{"dst", pointerTo(f.goType())}, parameter{"x", pointerTo(f.goType())},
 		parameter{"table", pointerTo(types.Typ[types.Int32])},
 		parameter{"n", goInt}, parameter{"phase", goInt}, parameter{"vectors", goInt})
-	dst, x, table := e.parameter("dst"), e.parameter("x"), e.parameter("table")
-	n, phase, vectors := e.parameter("n"), e.parameter("phase"), e.parameter("vectors")
+	n := e.parameter("n")
+	// By so many vectors x moves on by the quotient of their elements by n, and
+	// the phase by the remainder.
+	stepOf := func(vectors int) (bytes, rest reg.GPVirtual) {
+		bytes, rest = e.GP64(), e.GP64()
+		e.MOVQ(imm(vectors*e.width), reg.RAX)
+		e.XORQ(reg.RDX, reg.RDX)
+		e.DIVQ(n)
+		e.MOVQ(reg.RAX, bytes)
+		e.MOVQ(reg.RDX, rest)
+		e.SHLQ(operand.Imm(uint64(2+e.size/8)), bytes)
+		return bytes, rest
+	}
+	bytes, rest := stepOf(1)
 
-	// By a vector's elements x moves on by their quotient by n, and the phase
-	// by the remainder.
-	bytes, rest := e.GP64(), e.GP64()
-	e.MOVQ(imm(e.width), reg.RAX)
-	e.XORQ(reg.RDX, reg.RDX)
-	e.DIVQ(n)
-	e.MOVQ(reg.RAX, bytes)
-	e.MOVQ(reg.RDX, rest)
-	e.SHLQ(operand.Imm(uint64(2+e.size/8)), bytes)
+	// Two vectors side by side, since where one starts follows from the one
+	// before in several cycles.
+	dst, table := e.parameter("dst"), e.parameter("table")
+	x := []reg.GPVirtual{e.parameter("x"), e.GP64()}
+	phase := []reg.GPVirtual{e.parameter("phase"), e.GP64()}
+	move := func(i int, bytes, rest reg.GPVirtual) {
+		over, next := e.GP64(), e.GP64()
+		e.ADDQ(bytes, x[i])
+		e.ADDQ(rest, phase[i])
+		e.LEAQ(operand.Mem{Base: x[i], Disp: e.size}, next)
+		e.MOVQ(phase[i], over)
+		e.SUBQ(n, over)
+		e.CMOVQGE(over, phase[i])
+		e.CMOVQGE(next, x[i])
+	}
+	write := func(i int) {
+		row := e.GP64()
+		e.MOVQ(phase[i], row)
+		e.SHLQ(operand.Imm(uint64(5+e.isa.bytes/64)), row)
+		permutation, v := e.isa.vector(e.Context), e.isa.vector(e.Context)
+		e.VMOVUPS(operand.Mem{Base: table, Index: row, Scale: 1}, permutation)
+		e.VPERMPS(operand.Mem{Base: x[i]}, permutation, v)
+		e.do(vmov, v, operand.Mem{Base: dst, Disp: i * e.isa.bytes})
+	}
+	e.MOVQ(x[0], x[1])
+	e.MOVQ(phase[0], phase[1])
+	move(1, bytes, rest)
+	bytes, rest = stepOf(2)
 
-	next, end := e.label("vector"), e.label("end")
+	vectors := e.parameter("vectors")
+	next, last, end := e.label("vectors"), e.label("last"), e.label("end")
 	e.Label(next)
+	e.CMPQ(vectors, imm(2))
+	e.JLT(operand.LabelRef(last))
+	for i := range x {
+		write(i)
+		move(i, bytes, rest)
+	}
+	e.ADDQ(imm(2*e.isa.bytes), dst)
+	e.SUBQ(imm(2), vectors)
+	e.JMP(operand.LabelRef(next))
+	e.Label(last)
 	e.TESTQ(vectors, vectors)
 	e.JZ(operand.LabelRef(end))
-	row := e.GP64()
-	e.MOVQ(phase, row)
-	e.SHLQ(operand.Imm(uint64(5+e.isa.bytes/64)), row)
-	permutation, v := e.isa.vector(e.Context), e.isa.vector(e.Context)
-	e.VMOVUPS(operand.Mem{Base: table, Index: row, Scale: 1}, permutation)
-	e.VPERMPS(operand.Mem{Base: x}, permutation, v)
-	e.do(vmov, v, operand.Mem{Base: dst})
-	e.ADDQ(imm(e.isa.bytes), dst)
-	e.ADDQ(bytes, x)
-	e.ADDQ(rest, phase)
-	same := e.label("same")
-	e.CMPQ(phase, n)
-	e.JLT(operand.LabelRef(same))
-	e.SUBQ(n, phase)
-	e.ADDQ(imm(e.size), x)
-	e.Label(same)
-	e.DECQ(vectors)
-	e.JMP(operand.LabelRef(next))
+	write(0)
 	e.Label(end)
 	e.end()
 }

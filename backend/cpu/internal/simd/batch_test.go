@@ -101,9 +101,13 @@ func TestRepeatNarrow(t *testing.T) { eachSet(t, testRepeatNarrow[float32], test
 
 func testRepeatNarrow[T kernels.Float](t *testing.T, set Set[T]) {
 	regions := memory()
-	for n := 1; n < set.Width; n++ {
+	for n := 1; n <= 4*set.Width+1; n++ {
 		for phase := range n {
-			for vectors := range 2*n + 2 { // in which each phase comes up
+			most := 2*n + 2 // in which each phase comes up
+			if n > set.Width {
+				most = 5
+			}
+			for vectors := range most {
 				for _, at := range append(places, func(array, _ int) int { return pageSize + array*kernels.DTypeOf[T]().Size() }) {
 					if err := repeatNarrow(set, regions[:3], at, n, phase, vectors); err != nil {
 						t.Fatalf("%d vectors of %d each from %d: %v", vectors, n, phase, err)

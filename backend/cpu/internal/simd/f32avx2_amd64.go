@@ -264,9 +264,9 @@ func addRowsF32AVX2(sums *float64, x *float32, n int, rows int)
 //go:noescape
 func repeatWideF32AVX2(dst *float32, x *float32, n int, rows int)
 
-// repeatNarrowF32AVX2 writes vectors of dst, the elements of x n times each; n is less than a vector's
-// elements. The first vector starts phase elements into the n of the first element of x.
-// The table holds a permutation for each phase.
+// repeatNarrowF32AVX2 writes vectors of dst, the elements of x n times each. The first
+// vector starts phase elements into the n of the first element of x. The table holds
+// a permutation for each phase.
 //
 //go:noescape
 func repeatNarrowF32AVX2(dst *float32, x *float32, table *int32, n int, phase int, vectors int)

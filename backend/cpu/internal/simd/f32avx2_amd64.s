@@ -7322,40 +7322,74 @@ end335:
 	RET
 
 // func repeatNarrowF32AVX2(dst *float32, x *float32, table *int32, n int, phase int, vectors int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, CMOV
 TEXT ·repeatNarrowF32AVX2(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), CX
-	MOVQ x+8(FP), BX
-	MOVQ table+16(FP), SI
-	MOVQ n+24(FP), DI
-	MOVQ phase+32(FP), R8
-	MOVQ vectors+40(FP), R9
-	MOVQ $0x00000008, AX
-	XORQ DX, DX
-	DIVQ DI
-	MOVQ DX, DX
-	SHLQ $0x02, AX
+	MOVQ    n+24(FP), CX
+	MOVQ    $0x00000008, AX
+	XORQ    DX, DX
+	DIVQ    CX
+	MOVQ    DX, DX
+	SHLQ    $0x02, AX
+	MOVQ    dst+0(FP), BX
+	MOVQ    table+16(FP), SI
+	MOVQ    x+8(FP), DI
+	MOVQ    phase+32(FP), R9
+	MOVQ    DI, R8
+	MOVQ    R9, R10
+	ADDQ    AX, R8
+	ADDQ    DX, R10
+	LEAQ    4(R8), DX
+	MOVQ    R10, AX
+	SUBQ    CX, AX
+	CMOVQGE AX, R10
+	CMOVQGE DX, R8
+	MOVQ    $0x00000010, AX
+	XORQ    DX, DX
+	DIVQ    CX
+	MOVQ    DX, DX
+	SHLQ    $0x02, AX
+	MOVQ    vectors+40(FP), R11
 
-vector338:
-	TESTQ   R9, R9
-	JZ      end339
-	MOVQ    R8, R10
-	SHLQ    $0x05, R10
-	VMOVUPS (SI)(R10*1), Y0
-	VPERMPS (BX), Y0, Y0
-	VMOVUPS Y0, (CX)
-	ADDQ    $0x00000020, CX
-	ADDQ    AX, BX
-	ADDQ    DX, R8
-	CMPQ    R8, DI
-	JLT     same340
-	SUBQ    DI, R8
-	ADDQ    $0x00000004, BX
+vectors338:
+	CMPQ    R11, $0x00000002
+	JLT     last339
+	MOVQ    R9, R12
+	SHLQ    $0x05, R12
+	VMOVUPS (SI)(R12*1), Y0
+	VPERMPS (DI), Y0, Y0
+	VMOVUPS Y0, (BX)
+	ADDQ    AX, DI
+	ADDQ    DX, R9
+	LEAQ    4(DI), R13
+	MOVQ    R9, R12
+	SUBQ    CX, R12
+	CMOVQGE R12, R9
+	CMOVQGE R13, DI
+	MOVQ    R10, R12
+	SHLQ    $0x05, R12
+	VMOVUPS (SI)(R12*1), Y0
+	VPERMPS (R8), Y0, Y0
+	VMOVUPS Y0, 32(BX)
+	ADDQ    AX, R8
+	ADDQ    DX, R10
+	LEAQ    4(R8), R13
+	MOVQ    R10, R12
+	SUBQ    CX, R12
+	CMOVQGE R12, R10
+	CMOVQGE R13, R8
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x00000002, R11
+	JMP     vectors338
 
-same340:
-	DECQ R9
-	JMP  vector338
+last339:
+	TESTQ   R11, R11
+	JZ      end340
+	MOVQ    R9, AX
+	SHLQ    $0x05, AX
+	VMOVUPS (SI)(AX*1), Y0
+	VPERMPS (DI), Y0, Y0
+	VMOVUPS Y0, (BX)
 
-end339:
+end340:
 	VZEROUPPER
 	RET

@@ -264,9 +264,9 @@ func addRowsF64AVX512(sums *float64, x *float64, n int, rows int)
 //go:noescape
 func repeatWideF64AVX512(dst *float64, x *float64, n int, rows int)
 
-// repeatNarrowF64AVX512 writes vectors of dst, the elements of x n times each; n is less than a vector's
-// elements. The first vector starts phase elements into the n of the first element of x.
-// The table holds a permutation for each phase.
+// repeatNarrowF64AVX512 writes vectors of dst, the elements of x n times each. The first
+// vector starts phase elements into the n of the first element of x. The table holds
+// a permutation for each phase.
 //
 //go:noescape
 func repeatNarrowF64AVX512(dst *float64, x *float64, table *int32, n int, phase int, vectors int)

@@ -8784,40 +8784,74 @@ end335:
 	RET
 
 // func repeatNarrowF64AVX512(dst *float64, x *float64, table *int32, n int, phase int, vectors int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, CMOV
 TEXT ·repeatNarrowF64AVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), CX
-	MOVQ x+8(FP), BX
-	MOVQ table+16(FP), SI
-	MOVQ n+24(FP), DI
-	MOVQ phase+32(FP), R8
-	MOVQ vectors+40(FP), R9
-	MOVQ $0x00000008, AX
-	XORQ DX, DX
-	DIVQ DI
-	MOVQ DX, DX
-	SHLQ $0x03, AX
+	MOVQ    n+24(FP), CX
+	MOVQ    $0x00000008, AX
+	XORQ    DX, DX
+	DIVQ    CX
+	MOVQ    DX, DX
+	SHLQ    $0x03, AX
+	MOVQ    dst+0(FP), BX
+	MOVQ    table+16(FP), SI
+	MOVQ    x+8(FP), DI
+	MOVQ    phase+32(FP), R9
+	MOVQ    DI, R8
+	MOVQ    R9, R10
+	ADDQ    AX, R8
+	ADDQ    DX, R10
+	LEAQ    8(R8), DX
+	MOVQ    R10, AX
+	SUBQ    CX, AX
+	CMOVQGE AX, R10
+	CMOVQGE DX, R8
+	MOVQ    $0x00000010, AX
+	XORQ    DX, DX
+	DIVQ    CX
+	MOVQ    DX, DX
+	SHLQ    $0x03, AX
+	MOVQ    vectors+40(FP), R11
 
-vector338:
-	TESTQ   R9, R9
-	JZ      end339
-	MOVQ    R8, R10
-	SHLQ    $0x06, R10
-	VMOVUPS (SI)(R10*1), Z0
-	VPERMPS (BX), Z0, Z0
-	VMOVUPD Z0, (CX)
-	ADDQ    $0x00000040, CX
-	ADDQ    AX, BX
-	ADDQ    DX, R8
-	CMPQ    R8, DI
-	JLT     same340
-	SUBQ    DI, R8
-	ADDQ    $0x00000008, BX
+vectors338:
+	CMPQ    R11, $0x00000002
+	JLT     last339
+	MOVQ    R9, R12
+	SHLQ    $0x06, R12
+	VMOVUPS (SI)(R12*1), Z0
+	VPERMPS (DI), Z0, Z0
+	VMOVUPD Z0, (BX)
+	ADDQ    AX, DI
+	ADDQ    DX, R9
+	LEAQ    8(DI), R13
+	MOVQ    R9, R12
+	SUBQ    CX, R12
+	CMOVQGE R12, R9
+	CMOVQGE R13, DI
+	MOVQ    R10, R12
+	SHLQ    $0x06, R12
+	VMOVUPS (SI)(R12*1), Z0
+	VPERMPS (R8), Z0, Z0
+	VMOVUPD Z0, 64(BX)
+	ADDQ    AX, R8
+	ADDQ    DX, R10
+	LEAQ    8(R8), R13
+	MOVQ    R10, R12
+	SUBQ    CX, R12
+	CMOVQGE R12, R10
+	CMOVQGE R13, R8
+	ADDQ    $0x00000080, BX
+	SUBQ    $0x00000002, R11
+	JMP     vectors338
 
-same340:
-	DECQ R9
-	JMP  vector338
+last339:
+	TESTQ   R11, R11
+	JZ      end340
+	MOVQ    R9, AX
+	SHLQ    $0x06, AX
+	VMOVUPS (SI)(AX*1), Z0
+	VPERMPS (DI), Z0, Z0
+	VMOVUPD Z0, (BX)
 
-end339:
+end340:
 	VZEROUPPER
 	RET

@@ -81,11 +81,11 @@ type Set[T kernels.Float] struct {
 	// RepeatWide writes each of rows elements n times to dst, for n of a
 	// Width or more.
 	RepeatWide func(dst, x *T, n, rows int)
-	// RepeatNarrow does so for n below a Width, in whole vectors. The first one
-	// starts phase elements into the n of the first element of x. Each takes
-	// its elements from a Width of those of x, by a permutation of 32-bit words:
-	// row p of the table, of a vector's length, is for a vector that starts p
-	// elements into the n.
+	// RepeatNarrow does so for any n, in whole vectors, which is faster where n
+	// is a few Widths at most. The first one starts phase elements into the n of
+	// the first element of x. Each takes its elements from a Width of those of
+	// x, by a permutation of 32-bit words: row p of the table, of a vector's
+	// length, is for a vector that starts p elements into the n.
 	RepeatNarrow func(dst, x *T, table *int32, n, phase, vectors int)
 }
 

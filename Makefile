@@ -8,6 +8,9 @@ COUNT     ?= 6
 BENCHTIME ?= 0.2s
 # How many threads, as a list of GOMAXPROCS values; all if empty.
 CPU       ?=
+# How often bench-peers measures all, and the Python that it does so with.
+ROUNDS    ?= 3
+PYTHON    ?= python3
 FUZZTIME  ?= 10s
 # More flags for go test, such as -v or -shuffle=on.
 TESTFLAGS ?=
@@ -20,7 +23,7 @@ export CGO_ENABLED ?= 0
 # which is what a container often sees.
 BUILD     := build -buildvcs=false
 TOOL      := tool -modfile="$(CURDIR)/tools/go.mod"
-MODULES   := $(dir $(wildcard go.mod */go.mod */*/go.mod))
+MODULES   := $(dir $(wildcard go.mod */go.mod */*/go.mod */*/*/go.mod))
 PLATFORMS := linux/arm64 windows/amd64 darwin/arm64 js/wasm
 
 # $(call each,ARGS) is one recipe line for each module: go ARGS, run inside it.
@@ -37,7 +40,17 @@ define with-cuda
 if [ $$? = 0 ]; then settings=$$(go run ./cmd/cudaenv) && eval "$$settings" && export CGO_ENABLED=1 && $(1); else $(2); fi
 endef
 
-.PHONY: help run test build lint cross generate bench fuzz sass gpu-check gpu-bundle docker clean needs-go
+# Where they are installed, these run the tests of other platforms.
+QEMU_ARM64 ?= $(firstword $(foreach f,qemu-aarch64-static qemu-aarch64,$(shell command -v $(f))))
+WASM_EXEC  ?= $(if $(shell command -v node),$(shell go env GOROOT)/lib/wasm/go_js_wasm_exec)
+
+# $(call emulated,GOARCH,GOOS,EXEC,ARGS) tests a platform by an emulator.
+define emulated
+@if [ -n "$(3)" ]; then set -x; CGO_ENABLED=0 GOOS=$(2) GOARCH=$(1) go test -vet=off -short -exec "$(3)" $(TESTFLAGS) $(4); \
+else echo "tests for $(1) skipped: no $(if $(filter wasm,$(1)),node,qemu-user-static) is installed"; fi
+endef
+
+.PHONY: help run test build lint cross test-wasm generate bench bench-peers performance fuzz sass gpu-check gpu-bundle docker clean needs-go
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +60,10 @@ run: needs-go ## run the demo, which writes to out/
 
 # -short in the second pass, because the race detector makes tests much slower.
 test: needs-go ## vet and test every module, then the library under the race detector
+	@echo "the paths of this machine:"; go run ./cmd/errorcell devices
 	$(call each,test -vet=all $(TESTFLAGS) ./...)
+	go test -vet=all -tags purego -short $(TESTFLAGS) ./backend/cpu/... ./bench
+	$(call emulated,arm64,linux,$(QEMU_ARM64),./kernels ./backend/cpu/...)
 	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell),echo "CUDA tests skipped: they need Linux and a C compiler")
 	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
 	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
@@ -70,6 +86,10 @@ cross: needs-go ## build and vet for the other platforms
 	export GOOS=$${p%/*} GOARCH=$${p#*/}; \
 	go $(BUILD) ./... && go vet ./... || exit 1; done
 
+test-wasm: needs-go ## test the kernels and the CPU device as WebAssembly, with node
+	$(call emulated,wasm,js,$(WASM_EXEC),./kernels)
+	$(call emulated,wasm,js,$(WASM_EXEC),-run 'TestConformance/.*/(Operations|Kernels|Broadcast|Sizes)' ./backend/cpu)
+
 generate: needs-go ## run go generate in every module
 	$(call each,generate ./...)
 
@@ -79,6 +99,13 @@ bench: needs-go ## run the benchmarks matching BENCH, COUNT times each, and comp
 		$(if $(CPU),-cpu $(CPU)) -timeout 0 ./bench/... | tee out/bench.txt
 	@! grep -q '^FAIL' out/bench.txt
 	go $(TOOL) benchstat -col /impl out/bench.txt
+
+bench-peers: needs-go ## compare with JAX, numba, gorgonia and GoMLX, ROUNDS times in turn
+	@command -v "$(PYTHON)" >/dev/null || { echo "bench-peers needs Python 3.12 or newer, and there is no $(PYTHON): PYTHON names another" >&2; exit 1; }
+	"$(PYTHON)" bench/peers/run.py --rounds $(ROUNDS) --benchtime $(BENCHTIME) $(if $(CPU),--cpu $(CPU))
+
+performance: needs-go ## measure all again and write the tables of docs/performance.md
+	COUNT=$(COUNT) BENCHTIME=$(BENCHTIME) ROUNDS=$(ROUNDS) PYTHON="$(PYTHON)" bench/report.sh
 
 fuzz: needs-go ## run every fuzz test for FUZZTIME
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \

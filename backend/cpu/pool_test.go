@@ -63,9 +63,9 @@ func check(t *testing.T, p *pool, units, parts int, delay func(worker int)) {
 	w.units, w.times = [8]int{}, nil // a race with whoever is not done
 }
 
-// naps makes some workers slow, each now and then.
-func naps(worker int) {
-	if worker%2 == 1 && rand.IntN(20) == 0 {
+// naps makes a worker slow now and then, so that others take its claims.
+func naps(int) {
+	if rand.IntN(10) == 0 {
 		time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond)
 	}
 }
@@ -125,6 +125,20 @@ func TestPoolOfManyUsers(t *testing.T) {
 	users.Wait()
 }
 
+// TestPoolTakesNoClaimOfOtherWork: a worker that is late for one work must not
+// take part in the next, which may be for fewer workers.
+func TestPoolTakesNoClaimOfOtherWork(t *testing.T) {
+	p := &pool{threads: 2, ranges: make([]workRange, 2)} // without the worker
+	before := p.post(spin(0), 100, 2)
+	after := p.post(spin(0), 100, 2)
+	if _, ok := p.ranges[1].take(before, true); ok {
+		t.Error("a claim of the work before is taken")
+	}
+	if _, ok := p.ranges[1].take(after, true); !ok {
+		t.Error("no claim of this work is taken")
+	}
+}
+
 // asleep waits until all workers sleep.
 func asleep(p *pool) {
 	for i := 1; i < p.threads; i++ {
@@ -138,30 +152,18 @@ func asleep(p *pool) {
 func TestPoolWakesSleepers(t *testing.T) {
 	p := newPool(4)
 	defer p.close()
-	var begun [4]atomic.Bool
-	all := func() bool {
-		for i := range begun {
-			if !begun[i].Load() {
-				return false
-			}
-		}
-		return true
-	}
-	limit := time.Now().Add(10 * time.Second)
 	for _, c := range []struct {
 		name  string
 		claim time.Duration
-	}{{"one long work", longWork}, {"many short works", 0}} {
+	}{{"long work", longWork}, {"much short work", 0}} {
 		asleep(p)
-		for i := range begun {
-			begun[i].Store(false)
-		}
-		for !all() {
-			check(t, p, 100, 4, func(worker int) {
-				begun[worker].Store(true)
-				for end := now() + c.claim; now() < end; {
-				}
-			})
+		woken := make([]bool, p.threads)
+		woken[0] = true
+		for limit := time.Now().Add(10 * time.Second); slices.Contains(woken, false); {
+			check(t, p, 100, 4, func(int) { spin(c.claim).run(0, 0, 1) })
+			for i := 1; i < p.threads; i++ {
+				woken[i] = woken[i] || !p.beds[i].asleep.Load()
+			}
 			if time.Now().After(limit) {
 				t.Fatalf("%s: workers sleep on", c.name)
 			}
@@ -213,7 +215,8 @@ func (w *stuck) run(worker, first, end int) {
 		<-w.begun
 	}
 	if w.done.Add(int64(end-first)) == int64(w.units)-w.held.Load() {
-		close(w.release)
+		// Not at once, so that the caller has to sleep and to be woken.
+		time.AfterFunc(10*lookTime, func() { close(w.release) })
 	}
 }
 

@@ -121,6 +121,9 @@ func list() []backend.Candidate {
 			c.Err = fmt.Errorf("%w: %s", backend.ErrUnavailable, why)
 		} else {
 			c.Info = info(&variants[i], runtime.GOMAXPROCS(0))
+			if &variants[i] == best() {
+				c.Info.Note += ", the best of this processor"
+			}
 		}
 		list = append(list, c)
 	}

@@ -46,18 +46,19 @@ func newArray[T kernels.Float](n int) *array {
 // widest vector, so that no vector of a buffer lies across two lines.
 const align = simd.Alignment
 
-// Large buffers, of these many bytes or more, begin each a stride further into
-// their memory than the one before, for so many turns. Arrays of which the
-// addresses differ in a few high bits alone are taken for one another by caches
-// that look at a mix of some bits: see docs/performance.md.
+// Buffers of large bytes and more begin each at another 4 KB page of their first
+// megabyte, a stride after the one before. Else arrays of 2^k bytes would have
+// addresses that differ in a few high bits alone, and caches that look at a mix
+// of the bits take those for one another. That the stride is an odd number of
+// pages, with several bits set, keeps the mix different: see docs/performance.md.
 const (
 	large  = 16 << 20
-	stride = 64 << 10
-	turns  = 16
+	within = 1 << 20
+	stride = 37 * 4 << 10
 )
 
-// turn counts the large buffers.
-var turn atomic.Uint32
+// strides is the sum of the strides so far.
+var strides atomic.Uint32
 
 // minHuge is how many huge pages a buffer fills at least if it has any, so that
 // what it loses by beginning at one is little.
@@ -72,7 +73,7 @@ const minHuge = 8
 func allocate[T kernels.Float](n int) (s []T, huge []byte) {
 	size, to, skip := int(unsafe.Sizeof(*new(T))), align, 0
 	if n*size >= large {
-		skip = int(turn.Add(1)%turns) * stride
+		skip = int(strides.Add(stride) % within)
 		if page := hugePage(); page > 0 && n*size/page >= minHuge {
 			to = page
 		}

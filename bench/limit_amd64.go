@@ -8,9 +8,9 @@ import "github.com/klauspost/cpuid/v2"
 // and with stores past the caches.
 func copiers() []copier {
 	switch {
-	case cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.BMI2):
+	case cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2):
 		return []copier{{"AVX-512", limitAVX512}, {"AVX-512 streaming", limitStreamingAVX512}}
-	case cpuid.CPU.Supports(cpuid.AVX2, cpuid.BMI2):
+	case cpuid.CPU.Supports(cpuid.AVX2):
 		return []copier{{"AVX2", limitAVX2}, {"AVX2 streaming", limitStreamingAVX2}}
 	}
 	return []copier{plainCopy}

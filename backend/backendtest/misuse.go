@@ -188,6 +188,13 @@ func testBadRun(t *testing.T, open Opener) {
 		outputs := []backend.Buffer{j.outputs[dmu], maker(t, dev)(kernels.F32, 15), j.outputs[loss]}
 		wantError(t, dev, j.program.Run(3, 5, j.inputs, outputs), backend.ErrOperands, "dtarget")
 	})
+	t.Run("empty operand as result", func(t *testing.T) {
+		empty := newCall(kernels.Laplacian, 0, 5, []kernels.Kind{kernels.Full, kernels.Full, kernels.Absent}, ordinary[float32](40))
+		j := load(t, dev, empty)
+		defer j.close(t)
+		outputs := []backend.Buffer{j.inputs[0], j.outputs[dtarget], j.outputs[loss]}
+		wantError(t, dev, j.program.Run(0, 5, j.inputs, outputs), backend.ErrAliased, "target", "dmu")
+	})
 	t.Run("one operand twice", func(t *testing.T) { // which is no misuse
 		j := load(t, dev, c)
 		defer j.close(t)

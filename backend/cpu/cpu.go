@@ -6,7 +6,7 @@
 //	cpu:avx2       AVX2 with FMA
 //	cpu:generic    plain Go, on any machine
 //
-// with the options threads=N (the default is GOMAXPROCS, which respects the
+// of which the tag purego leaves out all but the last, with the options threads=N (the default is GOMAXPROCS, which respects the
 // process's CPU affinity and its cgroup's limit) and fused=off, which runs all
 // kernels block at a time, for checks and measurements.
 //
@@ -42,7 +42,7 @@ var variants = []variant{
 	{name: "avx512", isa: "AVX-512", simd: &simd.AVX512, note: "vectors of 64 bytes", minPart: 16 * 1024, needs: []cpuid.FeatureID{
 		cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2}},
 	{name: "avx2", isa: "AVX2", simd: &simd.AVX2, note: "vectors of 32 bytes", minPart: 16 * 1024, needs: []cpuid.FeatureID{
-		cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}},
+		cpuid.AVX2, cpuid.FMA3}},
 	{name: "generic", isa: "plain Go", note: "runs on any processor", minPart: 4 * 1024},
 }
 
@@ -91,7 +91,16 @@ func best() *variant {
 
 func open(opts []backend.Option) (backend.Device, error) {
 	v, threads, fused := best(), runtime.GOMAXPROCS(0), true
+	seen := map[string]backend.Option{}
 	for _, opt := range opts {
+		what := opt.Key
+		if opt.IsWord {
+			what = "the path"
+		}
+		if before, ok := seen[what]; ok {
+			return nil, fmt.Errorf("%w %q: there is %q already", backend.ErrUnknownOption, opt, before)
+		}
+		seen[what] = opt
 		switch {
 		case opt.Key == "threads" && !opt.IsWord:
 			n, err := strconv.Atoi(opt.Value)

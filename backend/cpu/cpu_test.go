@@ -25,6 +25,12 @@ func TestOptions(t *testing.T) {
 		{"cpu:threads", "threads=N", backend.ErrUnknownOption},
 		{"cpu:neon", "generic", backend.ErrUnknownOption},
 		{"cpu:generic=1", "generic", backend.ErrUnknownOption},
+		{"cpu:generic,fused=off", "cpu:generic,threads=", nil},
+		{"cpu:fused=maybe", "fused=on and fused=off", backend.ErrUnknownOption},
+		{"cpu:fused", "fused=on and fused=off", backend.ErrUnknownOption},
+		{"cpu:generic,avx2", "\"generic\" already", backend.ErrUnknownOption},
+		{"cpu:generic,generic", "\"generic\" already", backend.ErrUnknownOption},
+		{"cpu:threads=2,threads=3", "\"threads=2\" already", backend.ErrUnknownOption},
 	} {
 		dev, err := backend.Open(c.spec)
 		if c.err != nil {
@@ -154,6 +160,42 @@ func TestRepeatRow(t *testing.T) {
 						t.Fatalf("row of %d from %d: element %d is %v, wanted %v", cols, start, i, got, want)
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestRepeatColumn: every path repeats the elements of a column as it is
+// written, wherever it begins.
+func TestRepeatColumn(t *testing.T) {
+	for i := range variants {
+		v := &variants[i]
+		t.Run(v.name, func(t *testing.T) {
+			if why := v.missing(); why != "" {
+				t.Skip(why)
+			}
+			t.Run("float32", func(t *testing.T) { repeatColumn[float32](t, newKit[float32](v)) })
+			t.Run("float64", func(t *testing.T) { repeatColumn[float64](t, newKit[float64](v)) })
+		})
+	}
+}
+
+func repeatColumn[T kernels.Float](t *testing.T, k *kit[T]) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 3000 {
+		cols := 1 + rng.IntN(40)
+		if rng.IntN(4) == 0 {
+			cols = 1 + rng.IntN(1500)
+		}
+		rows := 1 + rng.IntN(40)
+		column := values[T](rows) // of its very length, as a read behind it would be of another's
+		start := rng.IntN(rows * cols)
+		n := 1 + rng.IntN(min(rows*cols-start, kernels.BlockSize))
+		dst := make([]T, n)
+		k.repeat(dst, column, start/cols, start%cols, cols, k.table(nil, cols))
+		for i, got := range dst {
+			if want := column[(start+i)/cols]; !same(got, want) {
+				t.Fatalf("%d rows of %d, %d elements from %d: element %d is %v, wanted %v", rows, cols, n, start, i, got, want)
 			}
 		}
 	}

@@ -18,8 +18,11 @@ type device struct {
 	name    string
 	variant *variant
 	fused   bool // whether forms run in functions of their own
-	cache   int  // bytes of the last cache
 	pool    *pool
+
+	// What decides how work is done, and no result: tests set them.
+	cache   int // bytes of the last cache
+	minPart int // see variant
 
 	// use is held for reading by every call under way, and for writing by
 	// Close, which so waits for them.
@@ -45,6 +48,7 @@ func newDevice(v *variant, threads int, fused bool) *device {
 		variant:  v,
 		fused:    fused,
 		cache:    lastCache(),
+		minPart:  v.minPart,
 		pool:     newPool(threads),
 		programs: map[programKey]backend.Program{},
 	}

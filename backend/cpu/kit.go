@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 
 	"errorcell/backend/cpu/internal/simd"
@@ -36,8 +37,8 @@ type kit[T kernels.Float] struct {
 	// repeat writes the elements of a column for a whole row each, from a row
 	// and a column on. The table is that of the row's length.
 	repeat func(dst, column []T, row, col, cols int, table []int32)
-	// table is what repeat needs for rows of a length.
-	table func(cols int) []int32
+	// table appends what repeat needs for rows of a length.
+	table func(dst []int32, cols int) []int32
 }
 
 // newKit is the kit of a variant.
@@ -96,7 +97,9 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 		done := vectors * s.Width
 		plainRepeat(dst[done:], column, row+(col+done)/cols, (col+done)%cols, cols)
 	}
-	k.table = func(cols int) []int32 { return permutations(cols, s.Width, int(unsafe.Sizeof(*new(T)))/4) }
+	k.table = func(dst []int32, cols int) []int32 {
+		return permutations(dst, cols, s.Width, int(unsafe.Sizeof(*new(T)))/4)
+	}
 }
 
 // repeatWide is repeat for rows that are not narrow: the rest of a row, whole
@@ -132,13 +135,13 @@ func repeatVectors(n, left, col, cols, width int) int {
 // elements of a column than to write each row from its start.
 const narrow = 4
 
-// permutations is the table of RepeatNarrow: for each phase, which element of
+// permutations appends the table of RepeatNarrow: for each phase, which element of
 // the column each of a vector's is, in words of 32 bits.
-func permutations(cols, width, words int) []int32 {
+func permutations(table []int32, cols, width, words int) []int32 {
 	if cols > narrow*width {
-		return nil
+		return table
 	}
-	var table []int32
+	table = slices.Grow(table, cols*width*words)
 	for phase := range cols {
 		for lane := range width {
 			for w := range words {

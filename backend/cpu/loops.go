@@ -18,7 +18,7 @@ func plainKit[T kernels.Float]() *kit[T] {
 		loops: loops[T](), pairs: pairs[T](),
 		sumBlock: sumBlock[T], addRows: addRows[T], fill: fill[T],
 		repeat: func(dst, column []T, row, col, cols int, _ []int32) { plainRepeat(dst, column, row, col, cols) },
-		table:  func(int) []int32 { return nil },
+		table:  func(dst []int32, _ int) []int32 { return dst },
 	}
 	k.count, k.countAbs = counts[T]()
 	return k

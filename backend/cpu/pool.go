@@ -176,6 +176,7 @@ func (p *pool) rouse(n int, began, claim time.Duration) {
 func (p *pool) post(w work, units, parts int) uint64 {
 	p.number++
 	id := p.number<<partsBits | uint64(parts)
+	id = id << 12 >> 12 // as much of it as there is room for in a state
 	for i := parts - 1; i >= 0; i-- {
 		r := &p.ranges[i]
 		r.work, r.first, r.end = w, units*i/parts, units*(i+1)/parts

@@ -306,3 +306,25 @@ func (d spin) run(_, first, end int) {
 	for until := now() + time.Duration(d)*time.Duration(end-first); now() < until; {
 	}
 }
+
+// TestPoolCountsRound: work has numbers, and after the last one the first again.
+func TestPoolCountsRound(t *testing.T) {
+	p := newPool(3)
+	defer p.close()
+	p.number = 1<<(52-partsBits) - 100
+	for i := range 200 {
+		if i%50 == 0 {
+			time.Sleep(time.Millisecond) // so that the workers sleep
+		}
+		var done atomic.Int64
+		p.do(counter{&done}, 100, 3)
+		if done.Load() != 100 {
+			t.Fatalf("work number %d: %d units of 100 are complete", p.number, done.Load())
+		}
+	}
+}
+
+// counter counts its units.
+type counter struct{ done *atomic.Int64 }
+
+func (c counter) run(_, first, end int) { c.done.Add(int64(end - first)) }

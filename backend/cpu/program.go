@@ -117,7 +117,7 @@ func (p *program[T]) give(f *frame[T]) {
 // release lets go of the buffers: an idle frame must not keep their memory.
 func (f *frame[T]) release() {
 	clear(f.arrays[:len(f.arrays)-len(f.partials)])
-	for i := range f.spaces {
+	for i := range f.spaces[:f.workers] {
 		w := &f.spaces[i]
 		if w.call.N > 0 {
 			w.call = simd.Call{}
@@ -127,6 +127,7 @@ func (f *frame[T]) release() {
 			w.viewed = false
 		}
 	}
+	f.workers = 1
 }
 
 // frame is the state of one run.
@@ -136,10 +137,11 @@ type frame[T kernels.Float] struct {
 	arrays     [][]T                 // of the buffers of the run, and of the plan's sums: in parts,
 	results    [][]T                 // the kernel's results,
 	operands   [][]T                 // its inputs, then the sums
-	at         []uintptr             // the addresses of the operands and results
+	bound      []uintptr             // which buffers the operands and results are; 0 for none
 	lens       [kernels.Full + 1]int // the elements of an array by its kind
 	partials   [][]float64           // of each sum: a block's each, or a column's of each group of rows
 	spaces     []workspace[T]        // one for each thread
+	workers    int                   // how many of them may have taken part in the run
 
 	values []T // of a pass of one element
 
@@ -166,10 +168,11 @@ func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 	f := &frame[T]{
 		program:  p,
 		arrays:   make([][]T, len(p.plan.Outputs)+p.plan.Kernel.NumInputs()+len(p.plan.Sums)),
-		at:       make([]uintptr, p.plan.Kernel.NumInputs()+len(p.plan.Outputs)),
+		bound:    make([]uintptr, p.plan.Kernel.NumInputs()+len(p.plan.Outputs)),
 		partials: make([][]float64, len(p.plan.Sums)),
 		spaces:   make([]workspace[T], p.dev.pool.threads),
 	}
+	f.workers = 1
 	f.results, f.operands = f.arrays[:len(p.plan.Outputs)], f.arrays[len(p.plan.Outputs):]
 	return f
 }
@@ -207,24 +210,19 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
 	f.rows, f.cols = rows, cols
 	f.lens = [...]int{kernels.Scalar: 1, kernels.Row: cols, kernels.Column: rows, kernels.Full: int(elements)}
 	for i, b := range inputs {
-		if !lookUp(f, &f.operands[i], b, plan.Signature.Kinds[i]) {
+		own, ok := lookUp(f, &f.operands[i], b, plan.Signature.Kinds[i])
+		if !ok {
 			return false
 		}
-		f.at[i] = addressOf(f.operands[i])
+		f.bound[i] = own
 	}
 	for i, b := range outputs {
-		if !lookUp(f, &f.results[i], b, plan.Outputs[i]) {
+		own, ok := lookUp(f, &f.results[i], b, plan.Outputs[i])
+		others := f.bound[:len(inputs)+i]
+		if !ok || own != 0 && slices.Contains(others, own) {
 			return false
 		}
-		// No result is where something else is.
-		at := addressOf(f.results[i])
-		others := f.at[:len(inputs)+i]
-		for _, other := range others {
-			if other == at && at != 0 {
-				return false
-			}
-		}
-		f.at[len(others)] = at
+		f.bound[len(others)] = own
 	}
 	for i, s := range plan.Sums {
 		sum := &f.operands[len(inputs)+i]
@@ -233,27 +231,19 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
 	return true
 }
 
-// addressOf is where an array is: 0 for one that is absent or empty, since all
-// empty ones may be at one address, and no harm comes of that.
-func addressOf[T kernels.Float](x []T) uintptr {
-	if len(x) == 0 {
-		return 0
-	}
-	return uintptr(unsafe.Pointer(unsafe.SliceData(x)))
-}
-
-// lookUp finds the memory of a buffer for an operand or result of a kind.
-func lookUp[T kernels.Float](f *frame[T], to *[]T, b backend.Buffer, kind kernels.Kind) bool {
+// lookUp finds the memory of a buffer for an operand or result of a kind, and
+// tells which buffer it is by its address, which keeps nothing in memory.
+func lookUp[T kernels.Float](f *frame[T], to *[]T, b backend.Buffer, kind kernels.Kind) (uintptr, bool) {
 	if b == nil {
-		return kind == kernels.Absent
+		return 0, kind == kernels.Absent
 	}
 	own, ok := b.(*buffer)
 	if !ok || kind == kernels.Absent || own.dev != f.program.dev ||
 		own.dtype != f.program.plan.Signature.DType || own.len != f.lens[kind] {
-		return false
+		return 0, false
 	}
 	*to, ok = elements[T](own)
-	return ok
+	return uintptr(unsafe.Pointer(own)), ok
 }
 
 // grow is a slice of n elements, s itself where it is large enough.
@@ -305,14 +295,15 @@ func (f *frame[T]) execute(ps *pass[T]) {
 	}
 	f.streaming = f.streams()
 	if ps.repeats && f.tableCols != cols {
-		f.table, f.tableCols = f.program.kit.table(cols), cols
-	}
-	for i := range f.spaces {
-		f.spaces[i].ready = nil
+		f.table, f.tableCols = f.program.kit.table(f.table[:0], cols), cols
 	}
 	pool, parts := f.program.dev.pool, 1
 	if pool.threads > 1 {
-		parts = min(pool.threads, f.elements/f.program.dev.variant.minPart)
+		parts = min(pool.threads, f.elements/f.program.dev.minPart)
+	}
+	f.workers = max(f.workers, parts)
+	for i := range f.spaces[:f.workers] {
+		f.spaces[i].ready = nil
 	}
 	unit := f.unit()
 	pool.do(f, (f.elements+unit-1)/unit, parts)
@@ -331,19 +322,13 @@ func (f *frame[T]) unit() int {
 }
 
 // streams reports whether results should go past the caches: they do where
-// all that a pass reads and writes does not fit into the last of them, so that
-// nothing of it would be found there again.
+// what a pass reads and writes takes more than three quarters of the last of
+// them, so that little of it would be found there again. (Buffers and the edges
+// of parts are aligned as that wants.)
 func (f *frame[T]) streams() bool {
-	call := f.pass.fused
-	if call == nil || call.Streaming == nil || f.elements*call.traffic*f.program.plan.Signature.DType.Size() <= f.program.dev.cache {
-		return false
-	}
-	for _, p := range call.results {
-		if uintptr(unsafe.Pointer(unsafe.SliceData(f.results[f.pass.places[p].index])))%simd.Alignment != 0 {
-			return false
-		}
-	}
-	return true
+	call, cache := f.pass.fused, f.program.dev.cache
+	return call != nil && call.Streaming != nil &&
+		f.elements*call.traffic*f.program.plan.Signature.DType.Size() > cache-cache/4
 }
 
 func groups(rows int) int { return (rows + kernels.GroupRows - 1) / kernels.GroupRows }
@@ -362,7 +347,7 @@ func (f *frame[T]) complete(s sum[T], index int) {
 		}
 	case s.exact:
 		var total float64
-		for i := range f.spaces {
+		for i := range f.spaces[:f.workers] {
 			if w := &f.spaces[i]; w.ready == f.pass {
 				total += w.counts[index]
 			}

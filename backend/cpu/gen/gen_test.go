@@ -81,14 +81,9 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// TestCatalogue: each kernel has its sets of operands, and they name operands
-// that it has.
+// TestCatalogue: the sets of operands are of kernels that there are, and name
+// operands that they have. A kernel without any runs in primitives.
 func TestCatalogue(t *testing.T) {
-	for _, k := range kernels.Catalogue() {
-		if len(operands[k.Name()]) == 0 {
-			t.Errorf("operands does not name %s", k.Name())
-		}
-	}
 	for name, sets := range operands {
 		k, ok := kernels.Lookup(name)
 		if !ok {

@@ -183,7 +183,7 @@ var (
 	vmovz      = instruction{three((*context).VMOVUPS_Z), three((*context).VMOVUPD_Z)}
 	vmaskmov   = instruction{three((*context).VMASKMOVPS), three((*context).VMASKMOVPD)}
 	vblendv    = instruction{blendv((*context).VBLENDVPS), blendv((*context).VBLENDVPD)}
-	vblendm    = instruction{blendm((*context).VBLENDMPS), blendm((*context).VBLENDMPD)}
+	vblendm    = instruction{(*context).VBLENDMPS, (*context).VBLENDMPD}
 	vpternlog  = instruction{(*context).VPTERNLOGD, (*context).VPTERNLOGQ}
 	vbroadcast = instruction{(*context).VBROADCASTSS, (*context).VBROADCASTSD}
 )
@@ -196,13 +196,11 @@ func three(f func(*context, operand.Op, operand.Op, operand.Op)) func(*context, 
 	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2]) }
 }
 
-// blendv and blendm take the operands in the order mask, x, y, result and x,
-// y, mask, result; x is taken where the mask is set.
+// blendv takes the operands in the order mask, x, y, result, where vblendm has
+// x, y, mask, result; x is taken where the mask is set.
 func blendv(f func(c *context, mask, x, y, r operand.Op)) func(*context, ...operand.Op) {
 	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2], ops[3]) }
 }
-
-func blendm(f func(*context, ...operand.Op)) func(*context, ...operand.Op) { return f }
 
 // constant is a number that all elements of a register have.
 type constant struct {

@@ -1,7 +1,8 @@
 // Command gen writes the assembly of the CPU device, and the tables by which
-// it is found, to internal/simd:
+// it is found, to internal/simd, and the assembly of the benchmarks to bench. The
+// argument is the folder of the module:
 //
-//	go run . ../internal/simd
+//	go run . ../../..
 //
 // It walks the kernels of the catalogue: each form of a pass (see package form)
 // becomes a fused function for every instruction set, element type and kind of

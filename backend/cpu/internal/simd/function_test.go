@@ -24,7 +24,7 @@ var isas = []struct {
 	isa   *ISA
 	needs []cpuid.FeatureID
 }{
-	{"AVX2", &AVX2, []cpuid.FeatureID{cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}},
+	{"AVX2", &AVX2, []cpuid.FeatureID{cpuid.AVX2, cpuid.FMA3}},
 	{"AVX512", &AVX512, []cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2}},
 }
 

@@ -1,0 +1,27 @@
+package cpu
+
+import (
+	"testing"
+
+	"errorcell/backend"
+	"errorcell/backend/backendtest"
+)
+
+// TestConformanceOfEveryWay runs the suite on devices that bring in their other
+// threads for any work, and store past the caches whatever the size: the suite's
+// arrays are too small for either otherwise.
+func TestConformanceOfEveryWay(t *testing.T) {
+	for i := range variants {
+		v := &variants[i]
+		t.Run(v.name, func(t *testing.T) {
+			if why := v.missing(); why != "" {
+				t.Skip(why)
+			}
+			backendtest.Run(t, func() (backend.Device, error) {
+				d := newDevice(v, 7, true)
+				d.minPart, d.cache = 1, 0
+				return d, nil
+			})
+		})
+	}
+}

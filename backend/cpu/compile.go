@@ -25,7 +25,9 @@ type pass[T kernels.Float] struct {
 	fused  *fusedCall
 	steps  []step[T]
 	sums   []sum[T]
-	batch  bool // the sums are over the batch axis
+	// traffic is the arrays that are read and written, of an element for each.
+	traffic int
+	batch   bool // the sums are over the batch axis
 	// repeats says that it has columns, which are repeated along the rows.
 	repeats bool
 }
@@ -35,7 +37,7 @@ type pass[T kernels.Float] struct {
 type place struct {
 	source source
 	index  int     // of the operand or the result
-	slot   int     // the scratch block, for all but operand, element and result
+	slot   int     // the scratch block, for all but operand and element
 	value  float64 // of a constant
 }
 
@@ -44,7 +46,7 @@ type source uint8
 const (
 	operand  source = iota // the block's part of an operand of the pass's shape
 	element                // an operand of one element
-	result                 // the block's part of a result
+	result                 // the block's part of a result; a scratch block if that is copied there
 	scratch                // written by a step
 	constant               // filled once
 	scalar                 // filled once from an operand of one element
@@ -57,7 +59,6 @@ const (
 type fusedCall struct {
 	simd.Fused
 	operands, results []int
-	traffic           int // arrays that are read and written, of an element for each
 }
 
 // step runs a loop on places.
@@ -110,6 +111,11 @@ func compilePass[T kernels.Float](k *kit[T], plan *kernels.Plan, p kernels.Pass)
 	if !c.useFused(p) {
 		c.useLoops(p)
 	}
+	for _, p := range c.pass.places {
+		if p.source == operand || p.source == result {
+			c.pass.traffic++
+		}
+	}
 	c.assignSlots()
 	return c.pass
 }
@@ -132,16 +138,13 @@ func (c *compiler[T]) useFused(p kernels.Pass) bool {
 		switch {
 		case f.Operands[i] == form.Uniform:
 			to.source = element
-		case to.source == operand:
-			call.traffic++
-		default:
+		case to.source != operand:
 			c.pass.span = broadcastSpan
 		}
 		call.operands = append(call.operands, c.place(to))
 	}
 	for _, index := range origin.Results {
 		call.results = append(call.results, c.place(place{source: result, index: index}))
-		call.traffic++
 	}
 	for i, index := range origin.Sums {
 		c.pass.sums = append(c.pass.sums, sum[T]{index: index, exact: f.Sums[i].Count})
@@ -299,6 +302,10 @@ func (c *compiler[T]) assignSlots() {
 			fallthrough
 		case constant, scalar, row:
 			c.pass.places[i].slot = take()
+		case result:
+			if c.pass.fused == nil {
+				c.pass.places[i].slot = take()
+			}
 		}
 	}
 	for i, s := range c.pass.steps {

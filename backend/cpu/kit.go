@@ -30,6 +30,10 @@ type kit[T kernels.Float] struct {
 	count, countAbs func([]T) float64
 	// sumBlock is the sum of a block by the tree (kernels.TreeSum).
 	sumBlock func([]T) float64
+	// stream copies a block past the caches, and fence ends a number of copies;
+	// nil where there is no such way.
+	stream func(dst, x []T)
+	fence  func()
 	// addRows adds rows of len(sums) elements to the sums, one after the other.
 	addRows func(sums []float64, x []T)
 	// fill writes one number everywhere.
@@ -75,6 +79,8 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 	k.count = func(x []T) float64 { return s.Count(unsafe.SliceData(x), len(x)) }
 	k.countAbs = func(x []T) float64 { return s.CountAbs(unsafe.SliceData(x), len(x)) }
 	k.sumBlock = func(x []T) float64 { return s.Tree(unsafe.SliceData(x), len(x)) }
+	k.stream = func(dst, x []T) { s.Stream(unsafe.SliceData(dst), unsafe.SliceData(x), len(dst)) }
+	k.fence = s.Fence
 	k.addRows = func(sums []float64, x []T) {
 		s.AddRows(unsafe.SliceData(sums), unsafe.SliceData(x), len(sums), len(x)/len(sums))
 	}

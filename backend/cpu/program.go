@@ -326,9 +326,15 @@ func (f *frame[T]) unit() int {
 // them, so that little of it would be found there again. (Buffers and the edges
 // of parts are aligned as that wants.)
 func (f *frame[T]) streams() bool {
-	call, cache := f.pass.fused, f.program.dev.cache
-	return call != nil && call.Streaming != nil &&
-		f.elements*call.traffic*f.program.plan.Signature.DType.Size() > cache-cache/4
+	ps, cache := f.pass, f.program.dev.cache
+	if f.elements*ps.traffic*f.program.plan.Signature.DType.Size() <= cache-cache/4 {
+		return false
+	}
+	if ps.fused != nil {
+		return ps.fused.Streaming != nil
+	}
+	// The groups of a sum over the batch begin anywhere.
+	return f.program.kit.stream != nil && !ps.batch
 }
 
 func groups(rows int) int { return (rows + kernels.GroupRows - 1) / kernels.GroupRows }
@@ -391,6 +397,9 @@ func (f *frame[T]) run(worker, first, end int) {
 	for start := first; start < end; start += f.pass.span {
 		f.block(w, start, min(f.pass.span, end-start))
 	}
+	if f.streaming && f.pass.fused == nil {
+		f.program.kit.fence()
+	}
 }
 
 // fill writes the scratch blocks that stay the same for all blocks.
@@ -445,6 +454,13 @@ func (f *frame[T]) block(w *workspace[T], start, n int) {
 			f.partials[s.index][start/kernels.BlockSize] = f.program.kit.sumBlock(x)
 		}
 	}
+	if f.streaming {
+		for i := range f.pass.places {
+			if p := &f.pass.places[i]; p.source == result {
+				f.program.kit.stream(f.results[p.index][start:][:n], views[i])
+			}
+		}
+	}
 }
 
 // view is n elements of a place from an element of the pass on.
@@ -455,6 +471,9 @@ func (f *frame[T]) view(w *workspace[T], p *place, start, n int) []T {
 	case element:
 		return f.operands[p.index]
 	case result:
+		if f.streaming && f.pass.fused == nil {
+			return f.slot(w, p)[:n]
+		}
 		return f.results[p.index][start:][:n]
 	case row:
 		return f.row(w, p, start, n)

@@ -272,6 +272,24 @@ func (f *file) copyTwo(name string, streaming bool) {
 	e.end()
 }
 
+// stream writes a function that copies past the caches, and one that makes what
+// was stored so seen before what follows.
+func (f *file) stream(name, fence string) {
+	fm := form.Form{Operands: []form.Access{form.Stream}, Nodes: []kernels.Node{{}}, Results: []int{0}}
+	array := pointerTo(f.goType())
+	e := f.begin(name, []string{name + " copies n elements, past the caches, to dst, which is aligned."}, nil,
+		parameter{"dst", array}, parameter{"x", array}, parameter{"n", goInt})
+	n := e.parameter("n")
+	b := newBody(e, fm, []reg.GPVirtual{e.parameter("x")}, []reg.GPVirtual{e.parameter("dst")})
+	b.streaming = true
+	b.all(n)
+	e.end()
+
+	e = f.begin(fence, []string{fence + " waits until what was stored past the caches is where others see it."}, nil)
+	e.SFENCE()
+	e.RET()
+}
+
 // sum writes a function that returns a sum over one stream: a count, or the
 // sum of one block by the tree.
 func (f *file) sum(name string, fm form.Form) {

@@ -110,9 +110,11 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 		f.sum(name, n.form)
 		fmt.Fprintf(table, "%s: %s,\n", n.name, name)
 	}
+	f.stream("stream"+suffix, "fence"+suffix)
 	f.addRows("addRows" + suffix)
 	f.repeatWide("repeatWide" + suffix)
 	f.repeatNarrow("repeatNarrow" + suffix)
+	fmt.Fprintf(table, "Stream: stream%s,\nFence: fence%s,\n", suffix, suffix)
 	fmt.Fprintf(table, "AddRows: addRows%s,\nWidth: %d,\nRepeatWide: repeatWide%s,\nRepeatNarrow: repeatNarrow%s,\n}", suffix, f.width, suffix, suffix)
 }
 

@@ -254,6 +254,16 @@ func countAbsF32AVX2(x *float32, n int) float64
 //go:noescape
 func treeF32AVX2(x *float32, n int) float64
 
+// streamF32AVX2 copies n elements, past the caches, to dst, which is aligned.
+//
+//go:noescape
+func streamF32AVX2(dst *float32, x *float32, n int)
+
+// fenceF32AVX2 waits until what was stored past the caches is where others see it.
+//
+//go:noescape
+func fenceF32AVX2()
+
 // addRowsF32AVX2 adds rows of n elements, one after the other in x, to n running sums.
 //
 //go:noescape

@@ -254,6 +254,16 @@ func countAbsF32AVX512(x *float32, n int) float64
 //go:noescape
 func treeF32AVX512(x *float32, n int) float64
 
+// streamF32AVX512 copies n elements, past the caches, to dst, which is aligned.
+//
+//go:noescape
+func streamF32AVX512(dst *float32, x *float32, n int)
+
+// fenceF32AVX512 waits until what was stored past the caches is where others see it.
+//
+//go:noescape
+func fenceF32AVX512()
+
 // addRowsF32AVX512 adds rows of n elements, one after the other in x, to n running sums.
 //
 //go:noescape

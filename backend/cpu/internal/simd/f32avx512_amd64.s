@@ -7910,6 +7910,61 @@ end319:
 	VZEROUPPER
 	RET
 
+// func streamF32AVX512(dst *float32, x *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·streamF32AVX512(SB), NOSPLIT, $0-24
+	MOVQ n+16(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dst+0(FP), DX
+	XORQ BX, BX
+
+loop326:
+	CMPQ     AX, $0x00000040
+	JLT      done327
+	VMOVUPS  (CX)(BX*1), Z0
+	VMOVNTPS Z0, (DX)(BX*1)
+	VMOVUPS  64(CX)(BX*1), Z0
+	VMOVNTPS Z0, 64(DX)(BX*1)
+	VMOVUPS  128(CX)(BX*1), Z0
+	VMOVNTPS Z0, 128(DX)(BX*1)
+	VMOVUPS  192(CX)(BX*1), Z0
+	VMOVNTPS Z0, 192(DX)(BX*1)
+	ADDQ     $0x00000100, BX
+	SUBQ     $0x00000040, AX
+	JMP      loop326
+
+done327:
+loop328:
+	CMPQ     AX, $0x00000010
+	JLT      done329
+	VMOVUPS  (CX)(BX*1), Z0
+	VMOVNTPS Z0, (DX)(BX*1)
+	ADDQ     $0x00000040, BX
+	SUBQ     $0x00000010, AX
+	JMP      loop328
+
+done329:
+	TESTQ     AX, AX
+	JZ        end330
+	MOVQ      $0x00000010, SI
+	CMPQ      AX, SI
+	CMOVQGT   SI, AX
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z0
+	VMOVUPS   Z0, K1, (DX)(BX*1)
+
+end330:
+	VZEROUPPER
+	RET
+
+// func fenceF32AVX512()
+// Requires: MMX+
+TEXT ·fenceF32AVX512(SB), NOSPLIT, $0
+	SFENCE
+	RET
+
 // func addRowsF32AVX512(sums *float64, x *float32, n int, rows int)
 // Requires: AVX, AVX512F
 TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
@@ -7917,15 +7972,15 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row326:
+row331:
 	TESTQ DX, DX
-	JZ    end327
+	JZ    end332
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add328:
+add333:
 	CMPQ      SI, $0x00000020
-	JLT       added329
+	JLT       added334
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
@@ -7941,24 +7996,24 @@ add328:
 	ADDQ      $0x00000100, BX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x00000020, SI
-	JMP       add328
+	JMP       add333
 
-added329:
-add330:
+added334:
+add335:
 	CMPQ      SI, $0x00000008
-	JLT       added331
+	JLT       added336
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add330
+	JMP       add335
 
-added331:
-add332:
+added336:
+add337:
 	CMPQ      SI, $0x00000001
-	JLT       added333
+	JLT       added338
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -7966,13 +8021,13 @@ add332:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add332
+	JMP       add337
 
-added333:
+added338:
 	DECQ DX
-	JMP  row326
+	JMP  row331
 
-end327:
+end332:
 	VZEROUPPER
 	RET
 
@@ -7985,28 +8040,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row334:
+row339:
 	TESTQ        BX, BX
-	JZ           end335
+	JZ           end340
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store336:
+store341:
 	CMPQ    AX, DI
-	JGE     stored337
+	JGE     stored342
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store336
+	JMP     store341
 
-stored337:
+stored342:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row334
+	JMP     row339
 
-end335:
+end340:
 	VZEROUPPER
 	RET
 
@@ -8039,9 +8094,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors338:
+vectors343:
 	CMPQ    R11, $0x00000002
-	JLT     last339
+	JLT     last344
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -8068,17 +8123,17 @@ vectors338:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors338
+	JMP     vectors343
 
-last339:
+last344:
 	TESTQ   R11, R11
-	JZ      end340
+	JZ      end345
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end340:
+end345:
 	VZEROUPPER
 	RET

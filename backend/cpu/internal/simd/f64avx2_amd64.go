@@ -254,6 +254,16 @@ func countAbsF64AVX2(x *float64, n int) float64
 //go:noescape
 func treeF64AVX2(x *float64, n int) float64
 
+// streamF64AVX2 copies n elements, past the caches, to dst, which is aligned.
+//
+//go:noescape
+func streamF64AVX2(dst *float64, x *float64, n int)
+
+// fenceF64AVX2 waits until what was stored past the caches is where others see it.
+//
+//go:noescape
+func fenceF64AVX2()
+
 // addRowsF64AVX2 adds rows of n elements, one after the other in x, to n running sums.
 //
 //go:noescape

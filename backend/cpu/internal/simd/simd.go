@@ -73,6 +73,10 @@ type Set[T kernels.Float] struct {
 	// are -1, 0, +1 or NaN. Tree is the sum of one block by the fixed tree. n
 	// is 1 to kernels.BlockSize.
 	Count, CountAbs, Tree func(x *T, n int) float64
+	// Stream copies n elements, past the caches, to dst, which has the Alignment.
+	// Others see them after a Fence.
+	Stream func(dst, x *T, n int)
+	Fence  func()
 	// AddRows adds rows of n elements, one after the other in x, to n running
 	// sums.
 	AddRows func(sums *float64, x *T, n, rows int)

@@ -26,50 +26,63 @@ func TestLargeBuffersAskForHugePages(t *testing.T) {
 	}
 	defer dev.Close()
 	n := max(large, minHuge*page) / 4
-	b, err := dev.NewBuffer(kernels.F32, n+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := b.Host() // which keeps the memory after Close
-	asked := func(want bool) {
-		t.Helper()
-		for at := 0; at < len(host)-page; at += page {
-			checkFlag(t, uintptr(unsafe.Pointer(&host[at])), "hg", want)
+	// The advice may fail where memory is short, and then does no harm: one
+	// buffer of some has it.
+	for try := range 5 {
+		b, err := dev.NewBuffer(kernels.F32, n+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := b.Host() // which keeps the memory after Close
+		asked := flagged(t, host, page)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if after := flagged(t, host, page); after != 0 {
+			t.Fatalf("after Close %d pages have the flag", after)
+		}
+		clear(host)
+		if want := (len(host) - 1) / page; asked == want {
+			break
+		} else if try == 4 {
+			t.Errorf("%d of %d pages have the flag", asked, want)
 		}
 	}
-	asked(true)
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	asked(false)
-	clear(host)
 
 	if _, huge := allocate[float32](n - 1); huge != nil {
 		t.Errorf("for a small buffer, huge pages are asked for: %d bytes", len(huge))
 	}
 }
 
-// checkFlag finds out whether the kernel has a flag for the memory at an address.
-func checkFlag(t *testing.T, at uintptr, flag string, want bool) {
+// flagged counts the whole pages from the first byte on that have the kernel's
+// flag for memory that huge pages are asked for.
+func flagged(t *testing.T, memory []byte, page int) int {
 	t.Helper()
 	f, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		t.Skip(err)
 	}
 	defer f.Close()
-	inside := false
+	first, end := uintptr(unsafe.Pointer(&memory[0])), uintptr(unsafe.Pointer(&memory[len(memory)-1]))
+	n, flags := 0, false
+	var from, to uintptr
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		var from, to uintptr
-		if n, _ := fmt.Sscanf(lines.Text(), "%x-%x ", &from, &to); n == 2 {
-			inside = from <= at && at < to
+		var a, b uintptr
+		if got, _ := fmt.Sscanf(lines.Text(), "%x-%x ", &a, &b); got == 2 {
+			from, to = a, b
 		}
-		if flags, ok := strings.CutPrefix(lines.Text(), "VmFlags:"); ok && inside {
-			if got := strings.Contains(flags, " "+flag); got != want {
-				t.Errorf("at %#x the kernel's flags are%s; %s among them: %v, wanted %v", at, flags, flag, got, want)
+		if text, ok := strings.CutPrefix(lines.Text(), "VmFlags:"); ok {
+			flags = true
+			for at := first; strings.Contains(text, " hg") && at+uintptr(page) <= end; at += uintptr(page) {
+				if from <= at && at < to {
+					n++
+				}
 			}
-			return
 		}
 	}
-	t.Skip("/proc/self/smaps has no flags")
+	if !flags {
+		t.Skip("/proc/self/smaps has no flags")
+	}
+	return n
 }

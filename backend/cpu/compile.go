@@ -78,10 +78,12 @@ type sum[T kernels.Float] struct {
 
 // Spans of fused functions. What is only read and written where it is can be
 // done in long calls; what is broadcast goes through scratch blocks, which
-// should stay in the L1 cache.
+// should stay in the L1 cache: a column's are written for each span, a row's
+// are read only.
 const (
-	longSpan      = simd.MaxElements
-	broadcastSpan = kernels.BlockSize
+	longSpan   = simd.MaxElements
+	rowSpan    = 4 * kernels.BlockSize
+	columnSpan = kernels.BlockSize
 )
 
 // compiler makes one pass.
@@ -138,8 +140,10 @@ func (c *compiler[T]) useFused(p kernels.Pass) bool {
 		switch {
 		case f.Operands[i] == form.Uniform:
 			to.source = element
-		case to.source != operand:
-			c.pass.span = broadcastSpan
+		case to.source == row:
+			c.pass.span = min(c.pass.span, rowSpan)
+		case to.source == column:
+			c.pass.span = min(c.pass.span, columnSpan)
 		}
 		call.operands = append(call.operands, c.place(to))
 	}

@@ -333,7 +333,7 @@ def rate(name, b, n, steps=5, dt=1., note="", z=None, j=None, j_td=True, outputs
     if z is not None:
         inputs["z"] = once(z)
     j_steps = list(range(steps)) if j_steps is None else j_steps
-    inputs["j"] = (j_steps, [normal(rng, b, n, spread=3.) for _ in j_steps] if j is None else [j for _ in j_steps])
+    inputs["j"] = (j_steps, [normal(rng, b, n) for _ in j_steps] if j is None else [j for _ in j_steps])
     if j_td:
         inputs["j_td"] = (list(range(steps)), [normal(rng, b, n) for _ in range(steps)])
     single("rate", name, "RateCell", args, inputs, outputs, ["advance_state"] * steps, dt, note)
@@ -345,7 +345,9 @@ def rate_cells():
 
     for i, act in enumerate(ACTIVATIONS):
         b, n = SHAPES[(3 * i + 2) % len(SHAPES)]
-        rate(f"{act}_{b}x{n}", b, n, act_fx=act, tau_m=10., z=start(act, b, n))
+        # These two would magnify a last bit: slowly, and for telu near 0.
+        slow, near = {"sine": (1000., 1.), "telu": (100., .3)}.get(act, (10., 1.))
+        rate(f"{act}_{b}x{n}", b, n, act_fx=act, tau_m=slow, z=start(act, b, n) * f32(near))
         b, n = SHAPES[(3 * i + 5) % len(SHAPES)]
         rate(f"stateless_{act}_{b}x{n}", b, n, steps=2, act_fx=act, tau_m=0., note="stateless")
         for what, values in (("special", SPECIAL), ("range", ORDINARY)):

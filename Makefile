@@ -88,7 +88,7 @@ cross: needs-go ## build and vet for the other platforms
 
 test-wasm: needs-go ## test the kernels and the CPU device as WebAssembly, with node
 	$(call emulated,wasm,js,$(WASM_EXEC),./kernels)
-	$(call emulated,wasm,js,$(WASM_EXEC),-run 'TestConformance/.*/(Operations|Kernels|Broadcast|Sizes)' ./backend/cpu)
+	$(call emulated,wasm,js,$(WASM_EXEC),-run 'TestConformanceOfEveryWay/.*/(Operations|Kernels|Broadcast|Sizes)' ./backend/cpu)
 
 generate: needs-go ## run go generate in every module
 	$(call each,generate ./...)

@@ -10,8 +10,12 @@ import (
 )
 
 // TestConformance runs the suite on each path that this machine has, fused and
-// block at a time, and on several threads. In short it is the threads alone.
+// block at a time, and on several threads. In short it is left to
+// TestConformanceOfEveryWay, where more of the suite runs on several threads.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestConformanceOfEveryWay runs the suite: run without -short for this one, too")
+	}
 	for _, c := range backend.Devices() {
 		if !strings.HasPrefix(c.Spec, "cpu:") {
 			continue
@@ -20,11 +24,7 @@ func TestConformance(t *testing.T) {
 			t.Run(c.Spec, func(t *testing.T) { t.Skip(c.Err) })
 			continue
 		}
-		backendtest.RunSpecs(t, c.Spec+",threads=7")
-		if testing.Short() {
-			continue
-		}
-		backendtest.RunSpecs(t, c.Spec+",threads=1")
+		backendtest.RunSpecs(t, c.Spec+",threads=1", c.Spec+",threads=7")
 		if c.Spec != "cpu:generic" {
 			backendtest.RunSpecs(t, c.Spec+",threads=2,fused=off")
 		}

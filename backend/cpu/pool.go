@@ -184,7 +184,7 @@ func (p *pool) post(w work, units, parts int) uint64 {
 		if i == 0 {
 			taken = 1
 		}
-		r.state.Store(id<<12 | uint64((n-taken)<<8|taken<<4|n))
+		r.state.Swap(id<<12 | uint64((n-taken)<<8|taken<<4|n))
 	}
 	return id
 }
@@ -273,10 +273,14 @@ func (r *workRange) run(worker, claim int) {
 
 // sleep returns when something has happened. Who makes it happen calls wake
 // then; or else the worker may sleep on.
+//
+// Each of the two writes, then reads what the other has written, and one at least
+// must see it. Both write by Swap: a Store is enough for Go, but qemu, which runs
+// arm64 on amd64, lets a later load overtake it.
 func (p *pool) sleep(worker int, happened func() bool) {
 	b := &p.beds[worker]
 	for !happened() {
-		b.asleep.Store(true)
+		b.asleep.Swap(true)
 		// It may have happened before anybody could see the worker asleep. But
 		// who has seen it asleep sends.
 		if !happened() || !b.asleep.CompareAndSwap(true, false) {
@@ -328,7 +332,7 @@ var epoch = time.Now()
 // close ends the workers; no work may be under way.
 func (p *pool) close() {
 	for i := 1; i < p.threads; i++ {
-		p.ranges[i].state.Store(closing)
+		p.ranges[i].state.Swap(closing)
 		p.wake(i)
 	}
 	p.running.Wait()

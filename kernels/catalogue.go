@@ -2,18 +2,25 @@ package kernels
 
 import "slices"
 
-// catalogue lists the kernels of this package, in the order in which the tools
-// show them.
-var catalogue = []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, LaplacianScaledL1}
+// The catalogue is the kernels of all cells, in the order of Cells.
 
 // Catalogue lists the kernels that come with errorcell.
-func Catalogue() []*Kernel { return slices.Clone(catalogue) }
+func Catalogue() []*Kernel {
+	var list []*Kernel
+	for _, c := range Cells() {
+		for _, k := range c.Kernels {
+			list = append(list, k.Kernel)
+		}
+	}
+	return list
+}
 
 // Lookup finds a kernel of the catalogue by name.
 func Lookup(name string) (*Kernel, bool) {
-	i := slices.IndexFunc(catalogue, func(k *Kernel) bool { return k.name == name })
+	list := Catalogue()
+	i := slices.IndexFunc(list, func(k *Kernel) bool { return k.name == name })
 	if i < 0 {
 		return nil, false
 	}
-	return catalogue[i], true
+	return list[i], true
 }

@@ -93,9 +93,9 @@ func TestCompletion(t *testing.T) {
 		{[]string{"step", "--device", ""}, deviceSpecs()},
 		{[]string{"verify", "-d", ""}, deviceSpecs()},
 		{[]string{"step", "--cell", ""}, cellNames()},
-		{[]string{"step", "--loss", ""}, cells[0].losses},
+		{[]string{"step", "--loss", ""}, lossNames()},
 		{[]string{"ptx", "--arch", ""}, archNames()},
-		{[]string{"ptx", "--with", ""}, cells[0].arrayNames()},
+		{[]string{"ptx", "--with", ""}, allArrayNames()},
 		{[]string{"step", "--lo"}, []string{"--loss"}},
 	} {
 		c := command(t, ".", append([]string{"__complete"}, test.words...)...)

@@ -214,6 +214,11 @@ func deviceFlag(c *cobra.Command, spec *string) {
 	}))
 }
 
+// completeTo makes a flag complete to the values.
+func completeTo(c *cobra.Command, flag string, values []string) {
+	must(c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+}
+
 // must is for what only a mistake in this program can make fail.
 func must(err error) {
 	if err != nil {

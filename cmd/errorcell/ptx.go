@@ -15,7 +15,7 @@ import (
 
 // ptxCall is what the user asks of ptx.
 type ptxCall struct {
-	cell, loss  string
+	choice
 	arch, dtype string
 	with        []string
 }
@@ -37,19 +37,13 @@ given are full, and those that may be absent are absent, unless --with says othe
 		RunE: func(*cobra.Command, []string) error { return a.ptx(call) },
 	}
 	flags := c.Flags()
-	flags.StringVar(&call.cell, "cell", cells[0].name, "the cell: "+strings.Join(cellNames(), ", "))
-	flags.StringVar(&call.loss, "loss", cells[0].losses[0], "the loss L: "+strings.Join(cells[0].losses, ", "))
+	call.choice.addFlags(c)
 	flags.StringVar(&call.arch, "arch", "", "the GPU's `ARCHITECTURE`, such as sm_90\n(default: this machine's GPU's, else "+archName(oldestArch())+", which every newer one takes)")
 	flags.StringVar(&call.dtype, "dtype", dtypes[0].String(), "the element type: "+join(dtypes))
 	flags.StringArrayVar(&call.with, "with", nil, "`OPERAND` or OPERAND=KIND that is given; kinds: "+join(operandKinds))
-	fixed := func(flag string, values []string) {
-		must(c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
-	}
-	fixed("cell", cellNames())
-	fixed("loss", cells[0].losses)
-	fixed("arch", archNames())
-	fixed("dtype", names(dtypes))
-	fixed("with", cells[0].arrayNames())
+	completeTo(c, "arch", archNames())
+	completeTo(c, "dtype", names(dtypes))
+	completeTo(c, "with", allArrayNames())
 	return c
 }
 
@@ -60,7 +54,7 @@ var (
 )
 
 func (a *app) ptx(call ptxCall) error {
-	c, k, err := findCell(call.cell, call.loss)
+	c, k, err := call.find()
 	if err != nil {
 		return err
 	}
@@ -105,7 +99,7 @@ func (c cell) operandKinds(k *kernels.Kernel, with []string) (kinds [kernels.Max
 		i := k.InputIndex(operand)
 		switch {
 		case i < 0:
-			return kinds, usagef("unknown operand %q; the %s cell has: %s", name, c.name, strings.Join(c.arrayNames(), ", "))
+			return kinds, usagef("unknown operand %q; the %s cell has: %s", name, c.Name, strings.Join(c.arrayNames(), ", "))
 		case given[operand]:
 			return kinds, usagef("--with has %s twice", operand)
 		}

@@ -38,6 +38,16 @@ func reference(t *testing.T, k *kernels.Kernel, in arrays) arrays {
 	return all
 }
 
+// named finds a cell of the command line.
+func named(t *testing.T, name string) cell {
+	t.Helper()
+	c, _, err := (&choice{cell: name}).find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // step runs a call both ways, from an archive and from streams, and makes sure
 // that they agree.
 func step(t *testing.T, in arrays, args ...string) arrays {
@@ -121,7 +131,7 @@ func TestShapes(t *testing.T) {
 			}
 			renamed := arrays{}
 			for name, x := range in {
-				renamed[cells[0].operandOf(name)] = x
+				renamed[named(t, defaultCell).operandOf(name)] = x
 			}
 			want := reference(t, kernels.LaplacianScaled, renamed)
 			if want["L"].Shape = squeeze(want["L"].Shape); in["shift"] != nil {

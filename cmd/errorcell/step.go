@@ -20,11 +20,11 @@ import (
 
 // stepCall is what the user asks of step.
 type stepCall struct {
-	in, out    string
-	files      map[string]*string // of each operand, for streams
-	device     string
-	cell, loss string
-	asJSON     bool
+	choice
+	in, out string
+	files   map[string]*string // of each operand, for streams
+	device  string
+	asJSON  bool
 }
 
 func (a *app) stepCommand() *cobra.Command {
@@ -35,12 +35,7 @@ func (a *app) stepCommand() *cobra.Command {
 		Long: `Step an error cell: one step for arrays of two dimensions (B, N), T independent
 steps for three (T, B, N). Operands broadcast by NumPy's rules.
 
-The laplacian cell reads target and mu (or shift, the same thing) and, if they
-are there, modulator, mask and scale. It writes dmu (dshift), dtarget, the loss L
-and, with scale, dScale. L is minus the number of units in error, or with
---loss l1 minus the sum of |target - mu|.
-
-Input that is larger than memory comes from .npy files, one for each operand:
+` + cellHelp() + `Input that is larger than memory comes from .npy files, one for each operand:
 files of three dimensions are read, computed and written one step at a time, in
 constant memory; smaller ones are held for all steps. DIR gets a .npy file for
 each result.
@@ -49,6 +44,7 @@ Results appear when they are complete; a run that fails leaves none and does
 not touch those of an earlier one.`,
 		Example: `  errorcell step --in batch.npz --out errors.npz
   errorcell step --in batch.npz --out errors.npz --loss l1 --device cpu:threads=2 --json
+  errorcell step --in batch.npz --out errors.npz --cell gaussian
   errorcell step --target target.npy --mu mu.npy --out errors/`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -61,18 +57,15 @@ not touch those of an earlier one.`,
 	flags := c.Flags()
 	flags.StringVarP(&call.in, "in", "i", "", "`FILE`.npz with the operands")
 	flags.StringVarP(&call.out, "out", "o", "", "where the results go: `FILE`.npz or, from .npy files, a folder")
-	flags.StringVar(&call.cell, "cell", cells[0].name, "the cell: "+strings.Join(cellNames(), ", "))
-	flags.StringVar(&call.loss, "loss", cells[0].losses[0], "the loss L: "+strings.Join(cells[0].losses, ", "))
+	call.choice.addFlags(c)
 	flags.BoolVar(&call.asJSON, "json", false, "print a summary for machines on stdout")
-	for _, name := range streamNames() {
+	for _, name := range allArrayNames() {
 		call.files[name] = flags.String(name, "", "`FILE`.npy with "+name+", instead of --in")
 		must(c.MarkFlagFilename(name, "npy"))
 	}
 	deviceFlag(c, &call.device)
 	must(c.MarkFlagFilename("in", "npz"))
 	must(c.MarkFlagFilename("out", "npz"))
-	must(c.RegisterFlagCompletionFunc("cell", cobra.FixedCompletions(cellNames(), cobra.ShellCompDirectiveNoFileComp)))
-	must(c.RegisterFlagCompletionFunc("loss", cobra.FixedCompletions(cells[0].losses, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }
 
@@ -88,19 +81,8 @@ func refuseEmpty(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// streamNames lists the operands of all cells, by all their names.
-func streamNames() []string {
-	names := map[string]bool{}
-	for _, c := range cells {
-		for _, n := range c.arrayNames() {
-			names[n] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
-}
-
 func (a *app) step(ctx context.Context, call stepCall) error {
-	c, kernel, err := findCell(call.cell, call.loss)
+	c, kernel, err := call.find()
 	if err != nil {
 		return err
 	}
@@ -255,7 +237,7 @@ func (r *stepRun) listResults() []result {
 		}
 		res := result{name: out.Name, index: i, shape: r.binding.Outputs[i]}
 		for _, o := range r.operands {
-			if name, ok := r.cell.aliases[o.name].results[res.name]; ok {
+			if name, ok := r.cell.Aliases[o.name].Results[res.name]; ok {
 				res.name = name
 			}
 		}
@@ -395,7 +377,7 @@ func (r *stepRun) readArchive() error {
 	}
 	if others != nil {
 		r.note("%s: not read, as the %s cell has no such operands (it has %s): %s",
-			numpy.ShowPath(r.call.in), r.cell.name, strings.Join(r.cell.arrayNames(), ", "), showNames(others))
+			numpy.ShowPath(r.call.in), r.cell.Name, strings.Join(r.cell.arrayNames(), ", "), showNames(others))
 	}
 	for i, o := range r.operands {
 		if needed := r.kernel.Inputs()[i]; !o.given() && !needed.Optional {
@@ -413,8 +395,8 @@ func (r *stepRun) isResult(name string) bool {
 	if r.kernel.OutputIndex(name) >= 0 {
 		return true
 	}
-	for _, a := range r.cell.aliases {
-		for _, res := range a.results {
+	for _, a := range r.cell.Aliases {
+		for _, res := range a.Results {
 			if res == name {
 				return true
 			}

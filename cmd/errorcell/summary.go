@@ -59,7 +59,7 @@ func (r *stepRun) summarise() error {
 }
 
 func (r *stepRun) summary() summary {
-	s := summary{Device: r.dev.Name(), Cell: r.cell.name, Loss: r.call.loss, Steps: r.steps,
+	s := summary{Device: r.dev.Name(), Cell: r.cell.Name, Loss: r.call.loss, Steps: r.steps,
 		Rows: r.binding.Rows, Cols: r.binding.Cols, L: number(r.lossSum), Out: r.call.out}
 	s.Seconds.Total, s.Seconds.Compute = time.Since(r.start).Seconds(), r.compute.Seconds()
 	for _, o := range r.operands {

@@ -95,6 +95,10 @@ func (a *app) printVerdict(v verdict) error {
 	if !v.OK {
 		result = "DIFFERS: " + v.Reason
 	}
-	_, err := fmt.Fprintf(a.stdout, "%-19s  %s  %s on %s\n", v.Kernel, v.DType, result, v.Device)
+	width := 0
+	for _, k := range kernels.Catalogue() {
+		width = max(width, len(k.Name()))
+	}
+	_, err := fmt.Fprintf(a.stdout, "%-*s  %s  %s on %s\n", width, v.Kernel, v.DType, result, v.Device)
 	return err
 }

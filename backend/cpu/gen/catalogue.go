@@ -9,34 +9,6 @@ import (
 	"errorcell/kernels"
 )
 
-// operands says for which sets of operands a kernel of the catalogue gets
-// fused functions: of its optional operands those named, each with a kind. The
-// others are absent, and the required ones full. A row or a column counts as
-// full, and a set that has the form of another needs no mention. All other
-// sets run in primitives.
-var operands = map[string][]map[string]kernels.Kind{
-	"laplacian":    modulators,
-	"laplacian-l1": modulators,
-	"laplacian-scaled": {
-		{"modulator": kernels.Full, "mask": kernels.Full},
-		{"scale": kernels.Scalar},
-		{"scale": kernels.Scalar, "mask": kernels.Full},
-		{"scale": kernels.Scalar, "mask": kernels.Full, "modulator": kernels.Full},
-	},
-	"laplacian-scaled-l1": {
-		{"modulator": kernels.Full, "mask": kernels.Full},
-		{"scale": kernels.Scalar},
-		{"scale": kernels.Scalar, "mask": kernels.Full},
-		{"scale": kernels.Scalar, "mask": kernels.Full, "modulator": kernels.Full},
-	},
-}
-
-var modulators = []map[string]kernels.Kind{
-	{},
-	{"modulator": kernels.Full},
-	{"modulator": kernels.Scalar},
-}
-
 // named is a form with the name of its functions.
 type named struct {
 	name string
@@ -44,12 +16,12 @@ type named struct {
 }
 
 // catalogueForms lists the forms of the passes over the whole grid of the
-// catalogue's kernels.
+// cells' kernels, for the sets of operands that they declare.
 func catalogueForms() ([]named, error) {
 	var list []named
 	seen := map[string]bool{}
-	for _, k := range kernels.Catalogue() {
-		for _, set := range operands[k.Name()] {
+	for _, k := range declaredKernels() {
+		for _, set := range k.Fused {
 			sig := kernels.Signature{DType: kernels.F32}
 			name := goName(k.Name())
 			for i, in := range k.Inputs() {
@@ -83,6 +55,15 @@ func catalogueForms() ([]named, error) {
 		}
 	}
 	return list, nil
+}
+
+// declaredKernels lists the kernels of all cells.
+func declaredKernels() []kernels.CellKernel {
+	var list []kernels.CellKernel
+	for _, c := range kernels.Cells() {
+		list = append(list, c.Kernels...)
+	}
+	return list
 }
 
 // sums lists the sums over one stream, by the field of simd.Set.

@@ -81,19 +81,15 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// TestCatalogue: the sets of operands are of kernels that there are, and name
-// operands that they have. A kernel without any runs in primitives.
+// TestCatalogue: the sets of operands that get fused functions name operands
+// that the kernel has, and no two forms get one name. A kernel without any runs
+// in primitives.
 func TestCatalogue(t *testing.T) {
-	for name, sets := range operands {
-		k, ok := kernels.Lookup(name)
-		if !ok {
-			t.Errorf("operands names %s, which is not in the catalogue", name)
-			continue
-		}
-		for _, set := range sets {
+	for _, k := range declaredKernels() {
+		for _, set := range k.Fused {
 			for operand := range set {
 				if i := k.InputIndex(operand); i < 0 || !k.Inputs()[i].Optional {
-					t.Errorf("operands: %s has no optional operand %s", name, operand)
+					t.Errorf("Fused: %s has no optional operand %s", k.Name(), operand)
 				}
 			}
 		}

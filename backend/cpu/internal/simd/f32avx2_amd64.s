@@ -4,6 +4,947 @@
 
 #include "textflag.h"
 
+// func gaussianF32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianF32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block1:
+	TESTQ CX, CX
+	JZ    end4
+	CMPQ  CX, $0x00000400
+	JLT   part2
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip5:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row6:
+	CMPQ         R10, $0x00000000
+	JLE          done7
+	PREFETCHT0   4096(DX)(R8*1)
+	PREFETCHT0   4096(BX)(R8*1)
+	VMOVUPS      (DX)(R8*1), Y9
+	VMOVUPS      (BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVUPS      Y9, (SI)(R8*1)
+	VMOVUPS      Y11, (DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y1, Y1
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y2, Y2
+	VMOVUPS      32(DX)(R8*1), Y9
+	VMOVUPS      32(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVUPS      Y9, 32(SI)(R8*1)
+	VMOVUPS      Y11, 32(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y3, Y3
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	PREFETCHT0   4160(DX)(R8*1)
+	PREFETCHT0   4160(BX)(R8*1)
+	VMOVUPS      64(DX)(R8*1), Y9
+	VMOVUPS      64(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVUPS      Y9, 64(SI)(R8*1)
+	VMOVUPS      Y11, 64(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VMOVUPS      96(DX)(R8*1), Y9
+	VMOVUPS      96(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVUPS      Y9, 96(SI)(R8*1)
+	VMOVUPS      Y11, 96(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y8, Y8
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x00000080, R10
+	JMP          row6
+
+done7:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	VMOVUPD Y3, 64(SP)(R9*8)
+	VMOVUPD Y4, 96(SP)(R9*8)
+	VMOVUPD Y5, 128(SP)(R9*8)
+	VMOVUPD Y6, 160(SP)(R9*8)
+	VMOVUPD Y7, 192(SP)(R9*8)
+	VMOVUPD Y8, 224(SP)(R9*8)
+	ADDQ    $0x00000020, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip5
+	LEAQ    4096(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold3
+
+part2:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip8:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row9:
+	CMPQ         R10, $0x00000000
+	JLE          done10
+	LEAQ         onesF32AVX2<>+0(SB), R11
+	MOVQ         $0x00000008, R12
+	SUBQ         R10, R12
+	XORQ         R13, R13
+	CMPQ         R12, $0x00000000
+	CMOVQLT      R13, R12
+	VMOVUPS      (R11)(R12*4), Y3
+	VMASKMOVPS   (DX)(R8*1), Y3, Y4
+	VMASKMOVPS   (BX)(R8*1), Y3, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMULPS       Y4, Y4, Y5
+	VXORPS       Y4, Y0, Y6
+	VMASKMOVPS   Y4, Y3, (SI)(R8*1)
+	VMASKMOVPS   Y6, Y3, (DI)(R8*1)
+	VANDPS       Y3, Y5, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y3, Y1, Y1
+	VCVTPS2PD    X4, Y3
+	VADDPD       Y3, Y2, Y2
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x00000080, R10
+	JMP          row9
+
+done10:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	ADDQ    $0x00000008, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip8
+	LEAQ    4096(AX), R8
+	XORQ    CX, CX
+
+fold3:
+	VMOVUPD      (SP), Y1
+	VMOVUPD      512(SP), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      256(SP), Y2
+	VMOVUPD      768(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      128(SP), Y2
+	VMOVUPD      640(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      384(SP), Y3
+	VMOVUPD      896(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      64(SP), Y2
+	VMOVUPD      576(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      320(SP), Y3
+	VMOVUPD      832(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      192(SP), Y3
+	VMOVUPD      704(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      448(SP), Y4
+	VMOVUPD      960(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      32(SP), Y2
+	VMOVUPD      544(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      288(SP), Y3
+	VMOVUPD      800(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      160(SP), Y3
+	VMOVUPD      672(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      416(SP), Y4
+	VMOVUPD      928(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      96(SP), Y3
+	VMOVUPD      608(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      352(SP), Y4
+	VMOVUPD      864(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      224(SP), Y4
+	VMOVUPD      736(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      480(SP), Y5
+	VMOVUPD      992(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R9
+	MOVQ         136(AX), AX
+	VMOVSD       X1, (R9)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block1
+
+end4:
+	VZEROUPPER
+	RET
+
+DATA signbitF32AVX2<>+0(SB)/4, $0x80000000
+GLOBL signbitF32AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA onesF32AVX2<>+0(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+4(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+8(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+12(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+16(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+20(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+24(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+28(SB)/4, $0xffffffff
+DATA onesF32AVX2<>+32(SB)/4, $0x00000000
+DATA onesF32AVX2<>+36(SB)/4, $0x00000000
+DATA onesF32AVX2<>+40(SB)/4, $0x00000000
+DATA onesF32AVX2<>+44(SB)/4, $0x00000000
+DATA onesF32AVX2<>+48(SB)/4, $0x00000000
+DATA onesF32AVX2<>+52(SB)/4, $0x00000000
+DATA onesF32AVX2<>+56(SB)/4, $0x00000000
+DATA onesF32AVX2<>+60(SB)/4, $0x00000000
+GLOBL onesF32AVX2<>(SB), RODATA|NOPTR, $64
+
+// func gaussianStreamingF32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianStreamingF32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block11:
+	TESTQ CX, CX
+	JZ    end14
+	CMPQ  CX, $0x00000400
+	JLT   part12
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip15:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row16:
+	CMPQ         R10, $0x00000000
+	JLE          done17
+	PREFETCHT0   4096(DX)(R8*1)
+	PREFETCHT0   4096(BX)(R8*1)
+	VMOVUPS      (DX)(R8*1), Y9
+	VMOVUPS      (BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVNTPS     Y9, (SI)(R8*1)
+	VMOVNTPS     Y11, (DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y1, Y1
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y2, Y2
+	VMOVUPS      32(DX)(R8*1), Y9
+	VMOVUPS      32(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVNTPS     Y9, 32(SI)(R8*1)
+	VMOVNTPS     Y11, 32(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y3, Y3
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	PREFETCHT0   4160(DX)(R8*1)
+	PREFETCHT0   4160(BX)(R8*1)
+	VMOVUPS      64(DX)(R8*1), Y9
+	VMOVUPS      64(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVNTPS     Y9, 64(SI)(R8*1)
+	VMOVNTPS     Y11, 64(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VMOVUPS      96(DX)(R8*1), Y9
+	VMOVUPS      96(BX)(R8*1), Y10
+	VSUBPS       Y10, Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VXORPS       Y9, Y0, Y11
+	VMOVNTPS     Y9, 96(SI)(R8*1)
+	VMOVNTPS     Y11, 96(DI)(R8*1)
+	VEXTRACTF128 $0x01, Y10, X9
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y8, Y8
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x00000080, R10
+	JMP          row16
+
+done17:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	VMOVUPD Y3, 64(SP)(R9*8)
+	VMOVUPD Y4, 96(SP)(R9*8)
+	VMOVUPD Y5, 128(SP)(R9*8)
+	VMOVUPD Y6, 160(SP)(R9*8)
+	VMOVUPD Y7, 192(SP)(R9*8)
+	VMOVUPD Y8, 224(SP)(R9*8)
+	ADDQ    $0x00000020, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip15
+	LEAQ    4096(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold13
+
+part12:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip18:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row19:
+	CMPQ         R10, $0x00000000
+	JLE          done20
+	LEAQ         onesF32AVX2<>+0(SB), R11
+	MOVQ         $0x00000008, R12
+	SUBQ         R10, R12
+	XORQ         R13, R13
+	CMPQ         R12, $0x00000000
+	CMOVQLT      R13, R12
+	VMOVUPS      (R11)(R12*4), Y3
+	VMASKMOVPS   (DX)(R8*1), Y3, Y4
+	VMASKMOVPS   (BX)(R8*1), Y3, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMULPS       Y4, Y4, Y5
+	VXORPS       Y4, Y0, Y6
+	VMASKMOVPS   Y4, Y3, (SI)(R8*1)
+	VMASKMOVPS   Y6, Y3, (DI)(R8*1)
+	VANDPS       Y3, Y5, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y3, Y1, Y1
+	VCVTPS2PD    X4, Y3
+	VADDPD       Y3, Y2, Y2
+	ADDQ         $0x00000200, R8
+	SUBQ         $0x00000080, R10
+	JMP          row19
+
+done20:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	ADDQ    $0x00000008, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip18
+	LEAQ    4096(AX), R8
+	XORQ    CX, CX
+
+fold13:
+	VMOVUPD      (SP), Y1
+	VMOVUPD      512(SP), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      256(SP), Y2
+	VMOVUPD      768(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      128(SP), Y2
+	VMOVUPD      640(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      384(SP), Y3
+	VMOVUPD      896(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      64(SP), Y2
+	VMOVUPD      576(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      320(SP), Y3
+	VMOVUPD      832(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      192(SP), Y3
+	VMOVUPD      704(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      448(SP), Y4
+	VMOVUPD      960(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      32(SP), Y2
+	VMOVUPD      544(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      288(SP), Y3
+	VMOVUPD      800(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      160(SP), Y3
+	VMOVUPD      672(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      416(SP), Y4
+	VMOVUPD      928(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      96(SP), Y3
+	VMOVUPD      608(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      352(SP), Y4
+	VMOVUPD      864(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      224(SP), Y4
+	VMOVUPD      736(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      480(SP), Y5
+	VMOVUPD      992(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R9
+	MOVQ         136(AX), AX
+	VMOVSD       X1, (R9)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block11
+
+end14:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1F32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianModulatorMaskSigma1F32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block21:
+	TESTQ CX, CX
+	JZ    end24
+	CMPQ  CX, $0x00000400
+	JLT   part22
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip25:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row26:
+	CMPQ         R12, $0x00000000
+	JLE          done27
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y6
+	VMOVUPS      (BX)(SI*1), Y7
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VDIVPS       Y0, Y6, Y6
+	VMOVUPS      (DI)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      (R8)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VXORPS       Y6, Y1, Y8
+	VMOVUPS      Y6, (R9)(SI*1)
+	VMOVUPS      Y8, (R10)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y7, Y2, Y2
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y3, Y3
+	VMOVUPS      32(DX)(SI*1), Y6
+	VMOVUPS      32(BX)(SI*1), Y7
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VDIVPS       Y0, Y6, Y6
+	VMOVUPS      32(DI)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      32(R8)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VXORPS       Y6, Y1, Y8
+	VMOVUPS      Y6, 32(R9)(SI*1)
+	VMOVUPS      Y8, 32(R10)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row26
+
+done27:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	VMOVUPD Y4, 64(SP)(R11*8)
+	VMOVUPD Y5, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip25
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold23
+
+part22:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip28:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row29:
+	CMPQ         R12, $0x00000000
+	JLE          done30
+	LEAQ         onesF32AVX2<>+0(SB), R13
+	MOVQ         $0x00000008, R14
+	SUBQ         R12, R14
+	XORQ         R15, R15
+	CMPQ         R14, $0x00000000
+	CMOVQLT      R15, R14
+	VMOVUPS      (R13)(R14*4), Y4
+	VMASKMOVPS   (DX)(SI*1), Y4, Y5
+	VMASKMOVPS   (BX)(SI*1), Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VDIVPS       Y0, Y5, Y5
+	VMASKMOVPS   (DI)(SI*1), Y4, Y7
+	VMULPS       Y7, Y5, Y5
+	VMASKMOVPS   (R8)(SI*1), Y4, Y7
+	VMULPS       Y7, Y5, Y5
+	VXORPS       Y5, Y1, Y7
+	VMASKMOVPS   Y5, Y4, (R9)(SI*1)
+	VMASKMOVPS   Y7, Y4, (R10)(SI*1)
+	VANDPS       Y4, Y6, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y4, Y2, Y2
+	VCVTPS2PD    X5, Y4
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row29
+
+done30:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	ADDQ    $0x00000008, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip28
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold23:
+	VMOVUPD      (SP), Y2
+	VMOVUPD      512(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      256(SP), Y3
+	VMOVUPD      768(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      128(SP), Y3
+	VMOVUPD      640(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      384(SP), Y4
+	VMOVUPD      896(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      64(SP), Y3
+	VMOVUPD      576(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      320(SP), Y4
+	VMOVUPD      832(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      192(SP), Y4
+	VMOVUPD      704(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      448(SP), Y5
+	VMOVUPD      960(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      32(SP), Y3
+	VMOVUPD      544(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      288(SP), Y4
+	VMOVUPD      800(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      160(SP), Y4
+	VMOVUPD      672(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      416(SP), Y5
+	VMOVUPD      928(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      96(SP), Y4
+	VMOVUPD      608(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      352(SP), Y5
+	VMOVUPD      864(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      224(SP), Y5
+	VMOVUPD      736(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      480(SP), Y6
+	VMOVUPD      992(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X2, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block21
+
+end24:
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1StreamingF32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block31:
+	TESTQ CX, CX
+	JZ    end34
+	CMPQ  CX, $0x00000400
+	JLT   part32
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip35:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row36:
+	CMPQ         R12, $0x00000000
+	JLE          done37
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y6
+	VMOVUPS      (BX)(SI*1), Y7
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VDIVPS       Y0, Y6, Y6
+	VMOVUPS      (DI)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      (R8)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VXORPS       Y6, Y1, Y8
+	VMOVNTPS     Y6, (R9)(SI*1)
+	VMOVNTPS     Y8, (R10)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y7, Y2, Y2
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y3, Y3
+	VMOVUPS      32(DX)(SI*1), Y6
+	VMOVUPS      32(BX)(SI*1), Y7
+	VSUBPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y7
+	VDIVPS       Y0, Y6, Y6
+	VMOVUPS      32(DI)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      32(R8)(SI*1), Y8
+	VMULPS       Y8, Y6, Y6
+	VXORPS       Y6, Y1, Y8
+	VMOVNTPS     Y6, 32(R9)(SI*1)
+	VMOVNTPS     Y8, 32(R10)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X6
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y7, Y4, Y4
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row36
+
+done37:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	VMOVUPD Y4, 64(SP)(R11*8)
+	VMOVUPD Y5, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip35
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold33
+
+part32:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip38:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row39:
+	CMPQ         R12, $0x00000000
+	JLE          done40
+	LEAQ         onesF32AVX2<>+0(SB), R13
+	MOVQ         $0x00000008, R14
+	SUBQ         R12, R14
+	XORQ         R15, R15
+	CMPQ         R14, $0x00000000
+	CMOVQLT      R15, R14
+	VMOVUPS      (R13)(R14*4), Y4
+	VMASKMOVPS   (DX)(SI*1), Y4, Y5
+	VMASKMOVPS   (BX)(SI*1), Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VDIVPS       Y0, Y5, Y5
+	VMASKMOVPS   (DI)(SI*1), Y4, Y7
+	VMULPS       Y7, Y5, Y5
+	VMASKMOVPS   (R8)(SI*1), Y4, Y7
+	VMULPS       Y7, Y5, Y5
+	VXORPS       Y5, Y1, Y7
+	VMASKMOVPS   Y5, Y4, (R9)(SI*1)
+	VMASKMOVPS   Y7, Y4, (R10)(SI*1)
+	VANDPS       Y4, Y6, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y4, Y2, Y2
+	VCVTPS2PD    X5, Y4
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row39
+
+done40:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	ADDQ    $0x00000008, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip38
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold33:
+	VMOVUPD      (SP), Y2
+	VMOVUPD      512(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      256(SP), Y3
+	VMOVUPD      768(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      128(SP), Y3
+	VMOVUPD      640(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      384(SP), Y4
+	VMOVUPD      896(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      64(SP), Y3
+	VMOVUPD      576(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      320(SP), Y4
+	VMOVUPD      832(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      192(SP), Y4
+	VMOVUPD      704(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      448(SP), Y5
+	VMOVUPD      960(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      32(SP), Y3
+	VMOVUPD      544(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      288(SP), Y4
+	VMOVUPD      800(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      160(SP), Y4
+	VMOVUPD      672(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      416(SP), Y5
+	VMOVUPD      928(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      96(SP), Y4
+	VMOVUPD      608(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      352(SP), Y5
+	VMOVUPD      864(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      224(SP), Y5
+	VMOVUPD      736(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      480(SP), Y6
+	VMOVUPD      992(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X2, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block31
+
+end34:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func laplacianF32AVX2(c *Call)
 // Requires: AVX, CMOV
 TEXT ·laplacianF32AVX2(SB), NOSPLIT, $0-8
@@ -22,9 +963,9 @@ TEXT ·laplacianF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop1:
+loop41:
 	CMPQ      CX, $0x00000020
-	JLT       done2
+	JLT       done42
 	VMOVUPS   (DX)(DI*1), Y7
 	VMOVUPS   (BX)(DI*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -75,12 +1016,12 @@ loop1:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000020, CX
-	JMP       loop1
+	JMP       loop41
 
-done2:
-loop3:
+done42:
+loop43:
 	CMPQ      CX, $0x00000008
-	JLT       done4
+	JLT       done44
 	VMOVUPS   (DX)(DI*1), Y7
 	VMOVUPS   (BX)(DI*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -95,11 +1036,11 @@ loop3:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000008, CX
-	JMP       loop3
+	JMP       loop43
 
-done4:
+done44:
 	TESTQ      CX, CX
-	JZ         end5
+	JZ         end45
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -121,7 +1062,7 @@ done4:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end5:
+end45:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -142,27 +1083,6 @@ end5:
 DATA oneF32AVX2<>+0(SB)/4, $0x3f800000
 GLOBL oneF32AVX2<>(SB), RODATA|NOPTR, $4
 
-DATA signbitF32AVX2<>+0(SB)/4, $0x80000000
-GLOBL signbitF32AVX2<>(SB), RODATA|NOPTR, $4
-
-DATA onesF32AVX2<>+0(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+4(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+8(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+12(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+16(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+20(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+24(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+28(SB)/4, $0xffffffff
-DATA onesF32AVX2<>+32(SB)/4, $0x00000000
-DATA onesF32AVX2<>+36(SB)/4, $0x00000000
-DATA onesF32AVX2<>+40(SB)/4, $0x00000000
-DATA onesF32AVX2<>+44(SB)/4, $0x00000000
-DATA onesF32AVX2<>+48(SB)/4, $0x00000000
-DATA onesF32AVX2<>+52(SB)/4, $0x00000000
-DATA onesF32AVX2<>+56(SB)/4, $0x00000000
-DATA onesF32AVX2<>+60(SB)/4, $0x00000000
-GLOBL onesF32AVX2<>(SB), RODATA|NOPTR, $64
-
 // func laplacianStreamingF32AVX2(c *Call)
 // Requires: AVX, CMOV, MMX+
 TEXT ·laplacianStreamingF32AVX2(SB), NOSPLIT, $0-8
@@ -181,9 +1101,9 @@ TEXT ·laplacianStreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop6:
+loop46:
 	CMPQ      CX, $0x00000020
-	JLT       done7
+	JLT       done47
 	VMOVUPS   (DX)(DI*1), Y7
 	VMOVUPS   (BX)(DI*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -234,12 +1154,12 @@ loop6:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000020, CX
-	JMP       loop6
+	JMP       loop46
 
-done7:
-loop8:
+done47:
+loop48:
 	CMPQ      CX, $0x00000008
-	JLT       done9
+	JLT       done49
 	VMOVUPS   (DX)(DI*1), Y7
 	VMOVUPS   (BX)(DI*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -254,11 +1174,11 @@ loop8:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000008, CX
-	JMP       loop8
+	JMP       loop48
 
-done9:
+done49:
 	TESTQ      CX, CX
-	JZ         end10
+	JZ         end50
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -280,7 +1200,7 @@ done9:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end10:
+end50:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -318,9 +1238,9 @@ TEXT ·laplacianModulatorF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop11:
+loop51:
 	CMPQ      CX, $0x00000020
-	JLT       done12
+	JLT       done52
 	VMOVUPS   (DX)(R8*1), Y7
 	VMOVUPS   (BX)(R8*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -379,12 +1299,12 @@ loop11:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000020, CX
-	JMP       loop11
+	JMP       loop51
 
-done12:
-loop13:
+done52:
+loop53:
 	CMPQ      CX, $0x00000008
-	JLT       done14
+	JLT       done54
 	VMOVUPS   (DX)(R8*1), Y7
 	VMOVUPS   (BX)(R8*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -401,11 +1321,11 @@ loop13:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000008, CX
-	JMP       loop13
+	JMP       loop53
 
-done14:
+done54:
 	TESTQ      CX, CX
-	JZ         end15
+	JZ         end55
 	LEAQ       onesF32AVX2<>+0(SB), R9
 	MOVQ       $0x00000008, R10
 	SUBQ       CX, R10
@@ -429,7 +1349,7 @@ done14:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end15:
+end55:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -466,9 +1386,9 @@ TEXT ·laplacianModulatorStreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop16:
+loop56:
 	CMPQ      CX, $0x00000020
-	JLT       done17
+	JLT       done57
 	VMOVUPS   (DX)(R8*1), Y7
 	VMOVUPS   (BX)(R8*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -527,12 +1447,12 @@ loop16:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000020, CX
-	JMP       loop16
+	JMP       loop56
 
-done17:
-loop18:
+done57:
+loop58:
 	CMPQ      CX, $0x00000008
-	JLT       done19
+	JLT       done59
 	VMOVUPS   (DX)(R8*1), Y7
 	VMOVUPS   (BX)(R8*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -549,11 +1469,11 @@ loop18:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000008, CX
-	JMP       loop18
+	JMP       loop58
 
-done19:
+done59:
 	TESTQ      CX, CX
-	JZ         end20
+	JZ         end60
 	LEAQ       onesF32AVX2<>+0(SB), R9
 	MOVQ       $0x00000008, R10
 	SUBQ       CX, R10
@@ -577,7 +1497,7 @@ done19:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end20:
+end60:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -616,9 +1536,9 @@ TEXT ·laplacianModulator1F32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop21:
+loop61:
 	CMPQ      CX, $0x00000020
-	JLT       done22
+	JLT       done62
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -673,12 +1593,12 @@ loop21:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop21
+	JMP       loop61
 
-done22:
-loop23:
+done62:
+loop63:
 	CMPQ      CX, $0x00000008
-	JLT       done24
+	JLT       done64
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -694,11 +1614,11 @@ loop23:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop23
+	JMP       loop63
 
-done24:
+done64:
 	TESTQ      CX, CX
-	JZ         end25
+	JZ         end65
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -721,7 +1641,7 @@ done24:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end25:
+end65:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -759,9 +1679,9 @@ TEXT ·laplacianModulator1StreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop26:
+loop66:
 	CMPQ      CX, $0x00000020
-	JLT       done27
+	JLT       done67
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -816,12 +1736,12 @@ loop26:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop26
+	JMP       loop66
 
-done27:
-loop28:
+done67:
+loop68:
 	CMPQ      CX, $0x00000008
-	JLT       done29
+	JLT       done69
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -837,11 +1757,11 @@ loop28:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop28
+	JMP       loop68
 
-done29:
+done69:
 	TESTQ      CX, CX
-	JZ         end30
+	JZ         end70
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -864,7 +1784,7 @@ done29:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end30:
+end70:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -898,15 +1818,15 @@ TEXT ·laplacianL1F32AVX2(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block31:
+block71:
 	TESTQ CX, CX
-	JZ    end34
+	JZ    end74
 	CMPQ  CX, $0x00000400
-	JLT   part32
+	JLT   part72
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip35:
+strip75:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -919,9 +1839,9 @@ strip35:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row36:
+row76:
 	CMPQ         R10, $0x00000000
-	JLE          done37
+	JLE          done77
 	PREFETCHT0   4096(DX)(R8*1)
 	PREFETCHT0   4096(BX)(R8*1)
 	VMOVUPS      (DX)(R8*1), Y11
@@ -992,9 +1912,9 @@ row36:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x00000080, R10
-	JMP          row36
+	JMP          row76
 
-done37:
+done77:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	VMOVUPD Y5, 64(SP)(R9*8)
@@ -1005,25 +1925,25 @@ done37:
 	VMOVUPD Y10, 224(SP)(R9*8)
 	ADDQ    $0x00000020, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip35
+	JLT     strip75
 	LEAQ    4096(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold33
+	JMP     fold73
 
-part32:
+part72:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip38:
+strip78:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row39:
+row79:
 	CMPQ         R10, $0x00000000
-	JLE          done40
+	JLE          done80
 	LEAQ         onesF32AVX2<>+0(SB), R11
 	MOVQ         $0x00000008, R12
 	SUBQ         R10, R12
@@ -1050,18 +1970,18 @@ row39:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x00000080, R10
-	JMP          row39
+	JMP          row79
 
-done40:
+done80:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	ADDQ    $0x00000008, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip38
+	JLT     strip78
 	LEAQ    4096(AX), R8
 	XORQ    CX, CX
 
-fold33:
+fold73:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1135,9 +2055,9 @@ fold33:
 	VMOVSD       X3, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block31
+	JMP          block71
 
-end34:
+end74:
 	VZEROUPPER
 	RET
 
@@ -1156,15 +2076,15 @@ TEXT ·laplacianL1StreamingF32AVX2(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block41:
+block81:
 	TESTQ CX, CX
-	JZ    end44
+	JZ    end84
 	CMPQ  CX, $0x00000400
-	JLT   part42
+	JLT   part82
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip45:
+strip85:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1177,9 +2097,9 @@ strip45:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row46:
+row86:
 	CMPQ         R10, $0x00000000
-	JLE          done47
+	JLE          done87
 	PREFETCHT0   4096(DX)(R8*1)
 	PREFETCHT0   4096(BX)(R8*1)
 	VMOVUPS      (DX)(R8*1), Y11
@@ -1250,9 +2170,9 @@ row46:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x00000080, R10
-	JMP          row46
+	JMP          row86
 
-done47:
+done87:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	VMOVUPD Y5, 64(SP)(R9*8)
@@ -1263,25 +2183,25 @@ done47:
 	VMOVUPD Y10, 224(SP)(R9*8)
 	ADDQ    $0x00000020, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip45
+	JLT     strip85
 	LEAQ    4096(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold43
+	JMP     fold83
 
-part42:
+part82:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip48:
+strip88:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row49:
+row89:
 	CMPQ         R10, $0x00000000
-	JLE          done50
+	JLE          done90
 	LEAQ         onesF32AVX2<>+0(SB), R11
 	MOVQ         $0x00000008, R12
 	SUBQ         R10, R12
@@ -1308,18 +2228,18 @@ row49:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R8
 	SUBQ         $0x00000080, R10
-	JMP          row49
+	JMP          row89
 
-done50:
+done90:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	ADDQ    $0x00000008, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip48
+	JLT     strip88
 	LEAQ    4096(AX), R8
 	XORQ    CX, CX
 
-fold43:
+fold83:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1393,9 +2313,9 @@ fold43:
 	VMOVSD       X3, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block41
+	JMP          block81
 
-end44:
+end84:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1416,15 +2336,15 @@ TEXT ·laplacianL1ModulatorF32AVX2(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block51:
+block91:
 	TESTQ CX, CX
-	JZ    end54
+	JZ    end94
 	CMPQ  CX, $0x00000400
-	JLT   part52
+	JLT   part92
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip55:
+strip95:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1437,9 +2357,9 @@ strip55:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row56:
+row96:
 	CMPQ         R11, $0x00000000
-	JLE          done57
+	JLE          done97
 	PREFETCHT0   4096(DX)(R9*1)
 	PREFETCHT0   4096(BX)(R9*1)
 	PREFETCHT0   4096(SI)(R9*1)
@@ -1520,9 +2440,9 @@ row56:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x00000080, R11
-	JMP          row56
+	JMP          row96
 
-done57:
+done97:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	VMOVUPD Y5, 64(SP)(R10*8)
@@ -1533,25 +2453,25 @@ done57:
 	VMOVUPD Y10, 224(SP)(R10*8)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip55
+	JLT     strip95
 	LEAQ    4096(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold53
+	JMP     fold93
 
-part52:
+part92:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip58:
+strip98:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row59:
+row99:
 	CMPQ         R11, $0x00000000
-	JLE          done60
+	JLE          done100
 	LEAQ         onesF32AVX2<>+0(SB), R12
 	MOVQ         $0x00000008, R13
 	SUBQ         R11, R13
@@ -1580,18 +2500,18 @@ row59:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x00000080, R11
-	JMP          row59
+	JMP          row99
 
-done60:
+done100:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	ADDQ    $0x00000008, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip58
+	JLT     strip98
 	LEAQ    4096(AX), R9
 	XORQ    CX, CX
 
-fold53:
+fold93:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1665,9 +2585,9 @@ fold53:
 	VMOVSD       X3, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block51
+	JMP          block91
 
-end54:
+end94:
 	VZEROUPPER
 	RET
 
@@ -1687,15 +2607,15 @@ TEXT ·laplacianL1ModulatorStreamingF32AVX2(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block61:
+block101:
 	TESTQ CX, CX
-	JZ    end64
+	JZ    end104
 	CMPQ  CX, $0x00000400
-	JLT   part62
+	JLT   part102
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip65:
+strip105:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1708,9 +2628,9 @@ strip65:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row66:
+row106:
 	CMPQ         R11, $0x00000000
-	JLE          done67
+	JLE          done107
 	PREFETCHT0   4096(DX)(R9*1)
 	PREFETCHT0   4096(BX)(R9*1)
 	PREFETCHT0   4096(SI)(R9*1)
@@ -1791,9 +2711,9 @@ row66:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x00000080, R11
-	JMP          row66
+	JMP          row106
 
-done67:
+done107:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	VMOVUPD Y5, 64(SP)(R10*8)
@@ -1804,25 +2724,25 @@ done67:
 	VMOVUPD Y10, 224(SP)(R10*8)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip65
+	JLT     strip105
 	LEAQ    4096(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold63
+	JMP     fold103
 
-part62:
+part102:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip68:
+strip108:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row69:
+row109:
 	CMPQ         R11, $0x00000000
-	JLE          done70
+	JLE          done110
 	LEAQ         onesF32AVX2<>+0(SB), R12
 	MOVQ         $0x00000008, R13
 	SUBQ         R11, R13
@@ -1851,18 +2771,18 @@ row69:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R9
 	SUBQ         $0x00000080, R11
-	JMP          row69
+	JMP          row109
 
-done70:
+done110:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	ADDQ    $0x00000008, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip68
+	JLT     strip108
 	LEAQ    4096(AX), R9
 	XORQ    CX, CX
 
-fold63:
+fold103:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1936,9 +2856,9 @@ fold63:
 	VMOVSD       X3, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block61
+	JMP          block101
 
-end64:
+end104:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1960,15 +2880,15 @@ TEXT ·laplacianL1Modulator1F32AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block71:
+block111:
 	TESTQ CX, CX
-	JZ    end74
+	JZ    end114
 	CMPQ  CX, $0x00000400
-	JLT   part72
+	JLT   part112
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip75:
+strip115:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -1977,9 +2897,9 @@ strip75:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row76:
+row116:
 	CMPQ         R10, $0x00000000
-	JLE          done77
+	JLE          done117
 	PREFETCHT0   4096(DX)(SI*1)
 	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
@@ -2018,34 +2938,34 @@ row76:
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000080, R10
-	JMP          row76
+	JMP          row116
 
-done77:
+done117:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip75
+	JLT     strip115
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold73
+	JMP     fold113
 
-part72:
+part112:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip78:
+strip118:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row79:
+row119:
 	CMPQ         R10, $0x00000000
-	JLE          done80
+	JLE          done120
 	LEAQ         onesF32AVX2<>+0(SB), R11
 	MOVQ         $0x00000008, R12
 	SUBQ         R10, R12
@@ -2073,18 +2993,18 @@ row79:
 	VADDPD       Y6, Y5, Y5
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000080, R10
-	JMP          row79
+	JMP          row119
 
-done80:
+done120:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	ADDQ    $0x00000008, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip78
+	JLT     strip118
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold73:
+fold113:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -2158,9 +3078,9 @@ fold73:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block71
+	JMP          block111
 
-end74:
+end114:
 	VZEROUPPER
 	RET
 
@@ -2181,15 +3101,15 @@ TEXT ·laplacianL1Modulator1StreamingF32AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block81:
+block121:
 	TESTQ CX, CX
-	JZ    end84
+	JZ    end124
 	CMPQ  CX, $0x00000400
-	JLT   part82
+	JLT   part122
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip85:
+strip125:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -2198,9 +3118,9 @@ strip85:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row86:
+row126:
 	CMPQ         R10, $0x00000000
-	JLE          done87
+	JLE          done127
 	PREFETCHT0   4096(DX)(SI*1)
 	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
@@ -2239,34 +3159,34 @@ row86:
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000080, R10
-	JMP          row86
+	JMP          row126
 
-done87:
+done127:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip85
+	JLT     strip125
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold83
+	JMP     fold123
 
-part82:
+part122:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip88:
+strip128:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row89:
+row129:
 	CMPQ         R10, $0x00000000
-	JLE          done90
+	JLE          done130
 	LEAQ         onesF32AVX2<>+0(SB), R11
 	MOVQ         $0x00000008, R12
 	SUBQ         R10, R12
@@ -2294,18 +3214,18 @@ row89:
 	VADDPD       Y6, Y5, Y5
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000080, R10
-	JMP          row89
+	JMP          row129
 
-done90:
+done130:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	ADDQ    $0x00000008, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip88
+	JLT     strip128
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold83:
+fold123:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -2379,9 +3299,9 @@ fold83:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block81
+	JMP          block121
 
-end84:
+end124:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2406,9 +3326,9 @@ TEXT ·laplacianScaledModulatorMaskF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop91:
+loop131:
 	CMPQ      CX, $0x00000020
-	JLT       done92
+	JLT       done132
 	VMOVUPS   (DX)(R9*1), Y7
 	VMOVUPS   (BX)(R9*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -2475,12 +3395,12 @@ loop91:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000020, CX
-	JMP       loop91
+	JMP       loop131
 
-done92:
-loop93:
+done132:
+loop133:
 	CMPQ      CX, $0x00000008
-	JLT       done94
+	JLT       done134
 	VMOVUPS   (DX)(R9*1), Y7
 	VMOVUPS   (BX)(R9*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -2499,11 +3419,11 @@ loop93:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000008, CX
-	JMP       loop93
+	JMP       loop133
 
-done94:
+done134:
 	TESTQ      CX, CX
-	JZ         end95
+	JZ         end135
 	LEAQ       onesF32AVX2<>+0(SB), R10
 	MOVQ       $0x00000008, R11
 	SUBQ       CX, R11
@@ -2529,7 +3449,7 @@ done94:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end95:
+end135:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -2567,9 +3487,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop96:
+loop136:
 	CMPQ      CX, $0x00000020
-	JLT       done97
+	JLT       done137
 	VMOVUPS   (DX)(R9*1), Y7
 	VMOVUPS   (BX)(R9*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -2636,12 +3556,12 @@ loop96:
 	VADDPS    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000020, CX
-	JMP       loop96
+	JMP       loop136
 
-done97:
-loop98:
+done137:
+loop138:
 	CMPQ      CX, $0x00000008
-	JLT       done99
+	JLT       done139
 	VMOVUPS   (DX)(R9*1), Y7
 	VMOVUPS   (BX)(R9*1), Y8
 	VSUBPS    Y8, Y7, Y7
@@ -2660,11 +3580,11 @@ loop98:
 	VADDPS    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000008, CX
-	JMP       loop98
+	JMP       loop138
 
-done99:
+done139:
 	TESTQ      CX, CX
-	JZ         end100
+	JZ         end140
 	LEAQ       onesF32AVX2<>+0(SB), R10
 	MOVQ       $0x00000008, R11
 	SUBQ       CX, R11
@@ -2690,7 +3610,7 @@ done99:
 	VANDPS     Y7, Y1, Y0
 	VADDPS     Y0, Y3, Y3
 
-end100:
+end140:
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y5, Y3, Y3
 	VADDPS       Y6, Y3, Y3
@@ -2729,9 +3649,9 @@ TEXT ·laplacianScaledScale1F32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop101:
+loop141:
 	CMPQ      CX, $0x00000020
-	JLT       done102
+	JLT       done142
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -2786,12 +3706,12 @@ loop101:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop101
+	JMP       loop141
 
-done102:
-loop103:
+done142:
+loop143:
 	CMPQ      CX, $0x00000008
-	JLT       done104
+	JLT       done144
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -2807,11 +3727,11 @@ loop103:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop103
+	JMP       loop143
 
-done104:
+done144:
 	TESTQ      CX, CX
-	JZ         end105
+	JZ         end145
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -2834,7 +3754,7 @@ done104:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end105:
+end145:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -2872,9 +3792,9 @@ TEXT ·laplacianScaledScale1StreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop106:
+loop146:
 	CMPQ      CX, $0x00000020
-	JLT       done107
+	JLT       done147
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -2929,12 +3849,12 @@ loop106:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop106
+	JMP       loop146
 
-done107:
-loop108:
+done147:
+loop148:
 	CMPQ      CX, $0x00000008
-	JLT       done109
+	JLT       done149
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -2950,11 +3870,11 @@ loop108:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop108
+	JMP       loop148
 
-done109:
+done149:
 	TESTQ      CX, CX
-	JZ         end110
+	JZ         end150
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       CX, R9
@@ -2977,7 +3897,7 @@ done109:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end110:
+end150:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -3017,9 +3937,9 @@ TEXT ·laplacianScaledMaskScale1F32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop111:
+loop151:
 	CMPQ      CX, $0x00000020
-	JLT       done112
+	JLT       done152
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3082,12 +4002,12 @@ loop111:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop111
+	JMP       loop151
 
-done112:
-loop113:
+done152:
+loop153:
 	CMPQ      CX, $0x00000008
-	JLT       done114
+	JLT       done154
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3105,11 +4025,11 @@ loop113:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop113
+	JMP       loop153
 
-done114:
+done154:
 	TESTQ      CX, CX
-	JZ         end115
+	JZ         end155
 	LEAQ       onesF32AVX2<>+0(SB), R9
 	MOVQ       $0x00000008, R10
 	SUBQ       CX, R10
@@ -3134,7 +4054,7 @@ done114:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end115:
+end155:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -3173,9 +4093,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop116:
+loop156:
 	CMPQ      CX, $0x00000020
-	JLT       done117
+	JLT       done157
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3238,12 +4158,12 @@ loop116:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop116
+	JMP       loop156
 
-done117:
-loop118:
+done157:
+loop158:
 	CMPQ      CX, $0x00000008
-	JLT       done119
+	JLT       done159
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3261,11 +4181,11 @@ loop118:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop118
+	JMP       loop158
 
-done119:
+done159:
 	TESTQ      CX, CX
-	JZ         end120
+	JZ         end160
 	LEAQ       onesF32AVX2<>+0(SB), R9
 	MOVQ       $0x00000008, R10
 	SUBQ       CX, R10
@@ -3290,7 +4210,7 @@ done119:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end120:
+end160:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -3331,9 +4251,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop121:
+loop161:
 	CMPQ      CX, $0x00000020
-	JLT       done122
+	JLT       done162
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3404,12 +4324,12 @@ loop121:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop121
+	JMP       loop161
 
-done122:
-loop123:
+done162:
+loop163:
 	CMPQ      CX, $0x00000008
-	JLT       done124
+	JLT       done164
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3429,11 +4349,11 @@ loop123:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop123
+	JMP       loop163
 
-done124:
+done164:
 	TESTQ      CX, CX
-	JZ         end125
+	JZ         end165
 	LEAQ       onesF32AVX2<>+0(SB), R10
 	MOVQ       $0x00000008, R11
 	SUBQ       CX, R11
@@ -3460,7 +4380,7 @@ done124:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end125:
+end165:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -3500,9 +4420,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF32AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop126:
+loop166:
 	CMPQ      CX, $0x00000020
-	JLT       done127
+	JLT       done167
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3573,12 +4493,12 @@ loop126:
 	VADDPS    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, CX
-	JMP       loop126
+	JMP       loop166
 
-done127:
-loop128:
+done167:
+loop168:
 	CMPQ      CX, $0x00000008
-	JLT       done129
+	JLT       done169
 	VMOVUPS   (DX)(SI*1), Y8
 	VMOVUPS   (BX)(SI*1), Y9
 	VSUBPS    Y9, Y8, Y8
@@ -3598,11 +4518,11 @@ loop128:
 	VADDPS    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, CX
-	JMP       loop128
+	JMP       loop168
 
-done129:
+done169:
 	TESTQ      CX, CX
-	JZ         end130
+	JZ         end170
 	LEAQ       onesF32AVX2<>+0(SB), R10
 	MOVQ       $0x00000008, R11
 	SUBQ       CX, R11
@@ -3629,7 +4549,7 @@ done129:
 	VANDPS     Y8, Y1, Y0
 	VADDPS     Y0, Y4, Y4
 
-end130:
+end170:
 	VADDPS       Y5, Y4, Y4
 	VADDPS       Y6, Y4, Y4
 	VADDPS       Y7, Y4, Y4
@@ -3665,15 +4585,15 @@ TEXT ·laplacianScaledL1ModulatorMaskF32AVX2(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block131:
+block171:
 	TESTQ CX, CX
-	JZ    end134
+	JZ    end174
 	CMPQ  CX, $0x00000400
-	JLT   part132
+	JLT   part172
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip135:
+strip175:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -3686,9 +4606,9 @@ strip135:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row136:
+row176:
 	CMPQ         R12, $0x00000000
-	JLE          done137
+	JLE          done177
 	PREFETCHT0   4096(DX)(R10*1)
 	PREFETCHT0   4096(BX)(R10*1)
 	PREFETCHT0   4096(SI)(R10*1)
@@ -3779,9 +4699,9 @@ row136:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R10
 	SUBQ         $0x00000080, R12
-	JMP          row136
+	JMP          row176
 
-done137:
+done177:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	VMOVUPD Y5, 64(SP)(R11*8)
@@ -3792,25 +4712,25 @@ done137:
 	VMOVUPD Y10, 224(SP)(R11*8)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip135
+	JLT     strip175
 	LEAQ    4096(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold133
+	JMP     fold173
 
-part132:
+part172:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip138:
+strip178:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row139:
+row179:
 	CMPQ         R12, $0x00000000
-	JLE          done140
+	JLE          done180
 	LEAQ         onesF32AVX2<>+0(SB), R13
 	MOVQ         $0x00000008, R14
 	SUBQ         R12, R14
@@ -3841,18 +4761,18 @@ row139:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R10
 	SUBQ         $0x00000080, R12
-	JMP          row139
+	JMP          row179
 
-done140:
+done180:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	ADDQ    $0x00000008, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip138
+	JLT     strip178
 	LEAQ    4096(AX), R10
 	XORQ    CX, CX
 
-fold133:
+fold173:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -3926,9 +4846,9 @@ fold133:
 	VMOVSD       X3, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block131
+	JMP          block171
 
-end134:
+end174:
 	VZEROUPPER
 	RET
 
@@ -3949,15 +4869,15 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX2(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block141:
+block181:
 	TESTQ CX, CX
-	JZ    end144
+	JZ    end184
 	CMPQ  CX, $0x00000400
-	JLT   part142
+	JLT   part182
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip145:
+strip185:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -3970,9 +4890,9 @@ strip145:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row146:
+row186:
 	CMPQ         R12, $0x00000000
-	JLE          done147
+	JLE          done187
 	PREFETCHT0   4096(DX)(R10*1)
 	PREFETCHT0   4096(BX)(R10*1)
 	PREFETCHT0   4096(SI)(R10*1)
@@ -4063,9 +4983,9 @@ row146:
 	VADDPD       Y11, Y10, Y10
 	ADDQ         $0x00000200, R10
 	SUBQ         $0x00000080, R12
-	JMP          row146
+	JMP          row186
 
-done147:
+done187:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	VMOVUPD Y5, 64(SP)(R11*8)
@@ -4076,25 +4996,25 @@ done147:
 	VMOVUPD Y10, 224(SP)(R11*8)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip145
+	JLT     strip185
 	LEAQ    4096(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold143
+	JMP     fold183
 
-part142:
+part182:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip148:
+strip188:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row149:
+row189:
 	CMPQ         R12, $0x00000000
-	JLE          done150
+	JLE          done190
 	LEAQ         onesF32AVX2<>+0(SB), R13
 	MOVQ         $0x00000008, R14
 	SUBQ         R12, R14
@@ -4125,18 +5045,18 @@ row149:
 	VADDPD       Y5, Y4, Y4
 	ADDQ         $0x00000200, R10
 	SUBQ         $0x00000080, R12
-	JMP          row149
+	JMP          row189
 
-done150:
+done190:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	ADDQ    $0x00000008, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip148
+	JLT     strip188
 	LEAQ    4096(AX), R10
 	XORQ    CX, CX
 
-fold143:
+fold183:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -4210,9 +5130,9 @@ fold143:
 	VMOVSD       X3, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block141
+	JMP          block181
 
-end144:
+end184:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -4234,15 +5154,15 @@ TEXT ·laplacianScaledL1Scale1F32AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block151:
+block191:
 	TESTQ CX, CX
-	JZ    end154
+	JZ    end194
 	CMPQ  CX, $0x00000400
-	JLT   part152
+	JLT   part192
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip155:
+strip195:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -4251,9 +5171,9 @@ strip155:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row156:
+row196:
 	CMPQ         R10, $0x00000000
-	JLE          done157
+	JLE          done197
 	PREFETCHT0   4096(DX)(SI*1)
 	PREFETCHT0   4096(BX)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
@@ -4292,929 +5212,15 @@ row156:
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, SI
 	SUBQ         $0x00000080, R10
-	JMP          row156
-
-done157:
-	VMOVUPD Y4, (SP)(R9*8)
-	VMOVUPD Y5, 32(SP)(R9*8)
-	VMOVUPD Y6, 64(SP)(R9*8)
-	VMOVUPD Y7, 96(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip155
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold153
-
-part152:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip158:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row159:
-	CMPQ         R10, $0x00000000
-	JLE          done160
-	LEAQ         onesF32AVX2<>+0(SB), R11
-	MOVQ         $0x00000008, R12
-	SUBQ         R10, R12
-	XORQ         R13, R13
-	CMPQ         R12, $0x00000000
-	CMOVQLT      R13, R12
-	VMOVUPS      (R11)(R12*4), Y6
-	VMASKMOVPS   (DX)(SI*1), Y6, Y7
-	VMASKMOVPS   (BX)(SI*1), Y6, Y8
-	VSUBPS       Y8, Y7, Y7
-	VANDNPS      Y7, Y0, Y8
-	VCMPPS       $0x0c, Y1, Y7, Y9
-	VANDPS       Y7, Y0, Y10
-	VORPS        Y10, Y2, Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VDIVPS       Y3, Y7, Y7
-	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (DI)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R8)(SI*1)
-	VANDPS       Y6, Y8, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y6, Y4, Y4
-	VCVTPS2PD    X7, Y6
-	VADDPD       Y6, Y5, Y5
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R10
-	JMP          row159
-
-done160:
-	VMOVUPD Y4, (SP)(R9*8)
-	VMOVUPD Y5, 32(SP)(R9*8)
-	ADDQ    $0x00000008, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip158
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold153:
-	VMOVUPD      (SP), Y4
-	VMOVUPD      512(SP), Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      256(SP), Y5
-	VMOVUPD      768(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      128(SP), Y5
-	VMOVUPD      640(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      384(SP), Y6
-	VMOVUPD      896(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      64(SP), Y5
-	VMOVUPD      576(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      320(SP), Y6
-	VMOVUPD      832(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      192(SP), Y6
-	VMOVUPD      704(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      448(SP), Y7
-	VMOVUPD      960(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      32(SP), Y5
-	VMOVUPD      544(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      288(SP), Y6
-	VMOVUPD      800(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      160(SP), Y6
-	VMOVUPD      672(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      416(SP), Y7
-	VMOVUPD      928(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      96(SP), Y6
-	VMOVUPD      608(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      352(SP), Y7
-	VMOVUPD      864(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      224(SP), Y7
-	VMOVUPD      736(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VMOVUPD      480(SP), Y8
-	VMOVUPD      992(SP), Y9
-	VADDPD       Y9, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDPD       X5, X4, X4
-	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R9
-	MOVQ         136(AX), AX
-	VMOVSD       X4, (R9)(AX*8)
-	MOVQ         c+0(FP), AX
-	INCQ         136(AX)
-	JMP          block151
-
-end154:
-	VZEROUPPER
-	RET
-
-// func laplacianScaledL1Scale1StreamingF32AVX2(c *Call)
-// Requires: AVX, CMOV, MMX+
-TEXT ·laplacianScaledL1Scale1StreamingF32AVX2(SB), $1024-8
-	MOVQ         c+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         16(AX), BX
-	MOVQ         24(AX), SI
-	MOVQ         72(AX), DI
-	MOVQ         80(AX), R8
-	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
-	VBROADCASTSS (SI), Y3
-	XORQ         SI, SI
-	MOVQ         $0x00000000, 136(AX)
-
-block161:
-	TESTQ CX, CX
-	JZ    end164
-	CMPQ  CX, $0x00000400
-	JLT   part162
-	MOVQ  SI, AX
-	XORQ  R9, R9
-
-strip165:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
-
-row166:
-	CMPQ         R10, $0x00000000
-	JLE          done167
-	PREFETCHT0   4096(DX)(SI*1)
-	PREFETCHT0   4096(BX)(SI*1)
-	VMOVUPS      (DX)(SI*1), Y8
-	VMOVUPS      (BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, (DI)(SI*1)
-	VMOVNTPS     Y10, (R8)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y4, Y4
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y5, Y5
-	VMOVUPS      32(DX)(SI*1), Y8
-	VMOVUPS      32(BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, 32(DI)(SI*1)
-	VMOVNTPS     Y10, 32(R8)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y6, Y6
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y7, Y7
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R10
-	JMP          row166
-
-done167:
-	VMOVUPD Y4, (SP)(R9*8)
-	VMOVUPD Y5, 32(SP)(R9*8)
-	VMOVUPD Y6, 64(SP)(R9*8)
-	VMOVUPD Y7, 96(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip165
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold163
-
-part162:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip168:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row169:
-	CMPQ         R10, $0x00000000
-	JLE          done170
-	LEAQ         onesF32AVX2<>+0(SB), R11
-	MOVQ         $0x00000008, R12
-	SUBQ         R10, R12
-	XORQ         R13, R13
-	CMPQ         R12, $0x00000000
-	CMOVQLT      R13, R12
-	VMOVUPS      (R11)(R12*4), Y6
-	VMASKMOVPS   (DX)(SI*1), Y6, Y7
-	VMASKMOVPS   (BX)(SI*1), Y6, Y8
-	VSUBPS       Y8, Y7, Y7
-	VANDNPS      Y7, Y0, Y8
-	VCMPPS       $0x0c, Y1, Y7, Y9
-	VANDPS       Y7, Y0, Y10
-	VORPS        Y10, Y2, Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VDIVPS       Y3, Y7, Y7
-	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (DI)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R8)(SI*1)
-	VANDPS       Y6, Y8, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y6, Y4, Y4
-	VCVTPS2PD    X7, Y6
-	VADDPD       Y6, Y5, Y5
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R10
-	JMP          row169
-
-done170:
-	VMOVUPD Y4, (SP)(R9*8)
-	VMOVUPD Y5, 32(SP)(R9*8)
-	ADDQ    $0x00000008, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip168
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold163:
-	VMOVUPD      (SP), Y4
-	VMOVUPD      512(SP), Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      256(SP), Y5
-	VMOVUPD      768(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      128(SP), Y5
-	VMOVUPD      640(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      384(SP), Y6
-	VMOVUPD      896(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      64(SP), Y5
-	VMOVUPD      576(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      320(SP), Y6
-	VMOVUPD      832(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      192(SP), Y6
-	VMOVUPD      704(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      448(SP), Y7
-	VMOVUPD      960(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      32(SP), Y5
-	VMOVUPD      544(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      288(SP), Y6
-	VMOVUPD      800(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      160(SP), Y6
-	VMOVUPD      672(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      416(SP), Y7
-	VMOVUPD      928(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      96(SP), Y6
-	VMOVUPD      608(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      352(SP), Y7
-	VMOVUPD      864(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      224(SP), Y7
-	VMOVUPD      736(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VMOVUPD      480(SP), Y8
-	VMOVUPD      992(SP), Y9
-	VADDPD       Y9, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDPD       X5, X4, X4
-	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R9
-	MOVQ         136(AX), AX
-	VMOVSD       X4, (R9)(AX*8)
-	MOVQ         c+0(FP), AX
-	INCQ         136(AX)
-	JMP          block161
-
-end164:
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func laplacianScaledL1MaskScale1F32AVX2(c *Call)
-// Requires: AVX, CMOV, MMX+
-TEXT ·laplacianScaledL1MaskScale1F32AVX2(SB), $1024-8
-	MOVQ         c+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         16(AX), BX
-	MOVQ         24(AX), SI
-	MOVQ         32(AX), DI
-	MOVQ         72(AX), R8
-	MOVQ         80(AX), R9
-	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
-	VBROADCASTSS (SI), Y3
-	XORQ         SI, SI
-	MOVQ         $0x00000000, 136(AX)
-
-block171:
-	TESTQ CX, CX
-	JZ    end174
-	CMPQ  CX, $0x00000400
-	JLT   part172
-	MOVQ  SI, AX
-	XORQ  R10, R10
-
-strip175:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
-
-row176:
-	CMPQ         R11, $0x00000000
-	JLE          done177
-	PREFETCHT0   4096(DX)(SI*1)
-	PREFETCHT0   4096(BX)(SI*1)
-	PREFETCHT0   4096(DI)(SI*1)
-	VMOVUPS      (DX)(SI*1), Y8
-	VMOVUPS      (BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      (DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVUPS      Y8, (R8)(SI*1)
-	VMOVUPS      Y10, (R9)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y4, Y4
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y5, Y5
-	VMOVUPS      32(DX)(SI*1), Y8
-	VMOVUPS      32(BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      32(DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVUPS      Y8, 32(R8)(SI*1)
-	VMOVUPS      Y10, 32(R9)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y6, Y6
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y7, Y7
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R11
-	JMP          row176
-
-done177:
-	VMOVUPD Y4, (SP)(R10*8)
-	VMOVUPD Y5, 32(SP)(R10*8)
-	VMOVUPD Y6, 64(SP)(R10*8)
-	VMOVUPD Y7, 96(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip175
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold173
-
-part172:
-	MOVQ SI, AX
-	XORQ R10, R10
-
-strip178:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row179:
-	CMPQ         R11, $0x00000000
-	JLE          done180
-	LEAQ         onesF32AVX2<>+0(SB), R12
-	MOVQ         $0x00000008, R13
-	SUBQ         R11, R13
-	XORQ         R14, R14
-	CMPQ         R13, $0x00000000
-	CMOVQLT      R14, R13
-	VMOVUPS      (R12)(R13*4), Y6
-	VMASKMOVPS   (DX)(SI*1), Y6, Y7
-	VMASKMOVPS   (BX)(SI*1), Y6, Y8
-	VSUBPS       Y8, Y7, Y7
-	VANDNPS      Y7, Y0, Y8
-	VCMPPS       $0x0c, Y1, Y7, Y9
-	VANDPS       Y7, Y0, Y10
-	VORPS        Y10, Y2, Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VDIVPS       Y3, Y7, Y7
-	VMASKMOVPS   (DI)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
-	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (R8)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R9)(SI*1)
-	VANDPS       Y6, Y8, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y6, Y4, Y4
-	VCVTPS2PD    X7, Y6
-	VADDPD       Y6, Y5, Y5
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R11
-	JMP          row179
-
-done180:
-	VMOVUPD Y4, (SP)(R10*8)
-	VMOVUPD Y5, 32(SP)(R10*8)
-	ADDQ    $0x00000008, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip178
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold173:
-	VMOVUPD      (SP), Y4
-	VMOVUPD      512(SP), Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      256(SP), Y5
-	VMOVUPD      768(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      128(SP), Y5
-	VMOVUPD      640(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      384(SP), Y6
-	VMOVUPD      896(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      64(SP), Y5
-	VMOVUPD      576(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      320(SP), Y6
-	VMOVUPD      832(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      192(SP), Y6
-	VMOVUPD      704(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      448(SP), Y7
-	VMOVUPD      960(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      32(SP), Y5
-	VMOVUPD      544(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      288(SP), Y6
-	VMOVUPD      800(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      160(SP), Y6
-	VMOVUPD      672(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      416(SP), Y7
-	VMOVUPD      928(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      96(SP), Y6
-	VMOVUPD      608(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      352(SP), Y7
-	VMOVUPD      864(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      224(SP), Y7
-	VMOVUPD      736(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VMOVUPD      480(SP), Y8
-	VMOVUPD      992(SP), Y9
-	VADDPD       Y9, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDPD       X5, X4, X4
-	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R10
-	MOVQ         136(AX), AX
-	VMOVSD       X4, (R10)(AX*8)
-	MOVQ         c+0(FP), AX
-	INCQ         136(AX)
-	JMP          block171
-
-end174:
-	VZEROUPPER
-	RET
-
-// func laplacianScaledL1MaskScale1StreamingF32AVX2(c *Call)
-// Requires: AVX, CMOV, MMX+
-TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX2(SB), $1024-8
-	MOVQ         c+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         16(AX), BX
-	MOVQ         24(AX), SI
-	MOVQ         32(AX), DI
-	MOVQ         72(AX), R8
-	MOVQ         80(AX), R9
-	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
-	VBROADCASTSS (SI), Y3
-	XORQ         SI, SI
-	MOVQ         $0x00000000, 136(AX)
-
-block181:
-	TESTQ CX, CX
-	JZ    end184
-	CMPQ  CX, $0x00000400
-	JLT   part182
-	MOVQ  SI, AX
-	XORQ  R10, R10
-
-strip185:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
-
-row186:
-	CMPQ         R11, $0x00000000
-	JLE          done187
-	PREFETCHT0   4096(DX)(SI*1)
-	PREFETCHT0   4096(BX)(SI*1)
-	PREFETCHT0   4096(DI)(SI*1)
-	VMOVUPS      (DX)(SI*1), Y8
-	VMOVUPS      (BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      (DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, (R8)(SI*1)
-	VMOVNTPS     Y10, (R9)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y4, Y4
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y5, Y5
-	VMOVUPS      32(DX)(SI*1), Y8
-	VMOVUPS      32(BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      32(DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, 32(R8)(SI*1)
-	VMOVNTPS     Y10, 32(R9)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y6, Y6
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y7, Y7
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R11
-	JMP          row186
-
-done187:
-	VMOVUPD Y4, (SP)(R10*8)
-	VMOVUPD Y5, 32(SP)(R10*8)
-	VMOVUPD Y6, 64(SP)(R10*8)
-	VMOVUPD Y7, 96(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip185
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold183
-
-part182:
-	MOVQ SI, AX
-	XORQ R10, R10
-
-strip188:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row189:
-	CMPQ         R11, $0x00000000
-	JLE          done190
-	LEAQ         onesF32AVX2<>+0(SB), R12
-	MOVQ         $0x00000008, R13
-	SUBQ         R11, R13
-	XORQ         R14, R14
-	CMPQ         R13, $0x00000000
-	CMOVQLT      R14, R13
-	VMOVUPS      (R12)(R13*4), Y6
-	VMASKMOVPS   (DX)(SI*1), Y6, Y7
-	VMASKMOVPS   (BX)(SI*1), Y6, Y8
-	VSUBPS       Y8, Y7, Y7
-	VANDNPS      Y7, Y0, Y8
-	VCMPPS       $0x0c, Y1, Y7, Y9
-	VANDPS       Y7, Y0, Y10
-	VORPS        Y10, Y2, Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VDIVPS       Y3, Y7, Y7
-	VMASKMOVPS   (DI)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
-	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (R8)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R9)(SI*1)
-	VANDPS       Y6, Y8, Y6
-	VEXTRACTF128 $0x01, Y6, X7
-	VCVTPS2PD    X6, Y6
-	VADDPD       Y6, Y4, Y4
-	VCVTPS2PD    X7, Y6
-	VADDPD       Y6, Y5, Y5
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R11
-	JMP          row189
-
-done190:
-	VMOVUPD Y4, (SP)(R10*8)
-	VMOVUPD Y5, 32(SP)(R10*8)
-	ADDQ    $0x00000008, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip188
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold183:
-	VMOVUPD      (SP), Y4
-	VMOVUPD      512(SP), Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      256(SP), Y5
-	VMOVUPD      768(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      128(SP), Y5
-	VMOVUPD      640(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      384(SP), Y6
-	VMOVUPD      896(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      64(SP), Y5
-	VMOVUPD      576(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      320(SP), Y6
-	VMOVUPD      832(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      192(SP), Y6
-	VMOVUPD      704(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      448(SP), Y7
-	VMOVUPD      960(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VMOVUPD      32(SP), Y5
-	VMOVUPD      544(SP), Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      288(SP), Y6
-	VMOVUPD      800(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      160(SP), Y6
-	VMOVUPD      672(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      416(SP), Y7
-	VMOVUPD      928(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VMOVUPD      96(SP), Y6
-	VMOVUPD      608(SP), Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      352(SP), Y7
-	VMOVUPD      864(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VMOVUPD      224(SP), Y7
-	VMOVUPD      736(SP), Y8
-	VADDPD       Y8, Y7, Y7
-	VMOVUPD      480(SP), Y8
-	VMOVUPD      992(SP), Y9
-	VADDPD       Y9, Y8, Y8
-	VADDPD       Y8, Y7, Y7
-	VADDPD       Y7, Y6, Y6
-	VADDPD       Y6, Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDPD       X5, X4, X4
-	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R10
-	MOVQ         136(AX), AX
-	VMOVSD       X4, (R10)(AX*8)
-	MOVQ         c+0(FP), AX
-	INCQ         136(AX)
-	JMP          block181
-
-end184:
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func laplacianScaledL1ModulatorMaskScale1F32AVX2(c *Call)
-// Requires: AVX, CMOV, MMX+
-TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX2(SB), $1024-8
-	MOVQ         c+0(FP), AX
-	MOVQ         (AX), CX
-	MOVQ         8(AX), DX
-	MOVQ         16(AX), BX
-	MOVQ         24(AX), SI
-	MOVQ         32(AX), DI
-	MOVQ         40(AX), R8
-	MOVQ         72(AX), R9
-	MOVQ         80(AX), R10
-	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
-	VXORPS       Y1, Y1, Y1
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
-	VBROADCASTSS (SI), Y3
-	XORQ         SI, SI
-	MOVQ         $0x00000000, 136(AX)
-
-block191:
-	TESTQ CX, CX
-	JZ    end194
-	CMPQ  CX, $0x00000400
-	JLT   part192
-	MOVQ  SI, AX
-	XORQ  R11, R11
-
-strip195:
-	LEAQ   (AX)(R11*4), SI
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
-
-row196:
-	CMPQ         R12, $0x00000000
-	JLE          done197
-	PREFETCHT0   4096(DX)(SI*1)
-	PREFETCHT0   4096(BX)(SI*1)
-	PREFETCHT0   4096(DI)(SI*1)
-	PREFETCHT0   4096(R8)(SI*1)
-	VMOVUPS      (DX)(SI*1), Y8
-	VMOVUPS      (BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      (DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VMOVUPS      (R8)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVUPS      Y8, (R9)(SI*1)
-	VMOVUPS      Y10, (R10)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y4, Y4
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y5, Y5
-	VMOVUPS      32(DX)(SI*1), Y8
-	VMOVUPS      32(BX)(SI*1), Y9
-	VSUBPS       Y9, Y8, Y8
-	VANDNPS      Y8, Y0, Y9
-	VCMPPS       $0x0c, Y1, Y8, Y10
-	VANDPS       Y8, Y0, Y11
-	VORPS        Y11, Y2, Y11
-	VBLENDVPS    Y10, Y11, Y8, Y8
-	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      32(DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VMOVUPS      32(R8)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VXORPS       Y8, Y0, Y10
-	VMOVUPS      Y8, 32(R9)(SI*1)
-	VMOVUPS      Y10, 32(R10)(SI*1)
-	VEXTRACTF128 $0x01, Y9, X8
-	VCVTPS2PD    X9, Y9
-	VADDPD       Y9, Y6, Y6
-	VCVTPS2PD    X8, Y8
-	VADDPD       Y8, Y7, Y7
-	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R12
 	JMP          row196
 
 done197:
-	VMOVUPD Y4, (SP)(R11*8)
-	VMOVUPD Y5, 32(SP)(R11*8)
-	VMOVUPD Y6, 64(SP)(R11*8)
-	VMOVUPD Y7, 96(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
+	VMOVUPD Y4, (SP)(R9*8)
+	VMOVUPD Y5, 32(SP)(R9*8)
+	VMOVUPD Y6, 64(SP)(R9*8)
+	VMOVUPD Y7, 96(SP)(R9*8)
+	ADDQ    $0x00000010, R9
+	CMPQ    R9, $0x00000080
 	JLT     strip195
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
@@ -5222,25 +5228,25 @@ done197:
 
 part192:
 	MOVQ SI, AX
-	XORQ R11, R11
+	XORQ R9, R9
 
 strip198:
-	LEAQ   (AX)(R11*4), SI
+	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R12
-	SUBQ   R11, R12
+	MOVQ   CX, R10
+	SUBQ   R9, R10
 
 row199:
-	CMPQ         R12, $0x00000000
+	CMPQ         R10, $0x00000000
 	JLE          done200
-	LEAQ         onesF32AVX2<>+0(SB), R13
-	MOVQ         $0x00000008, R14
-	SUBQ         R12, R14
-	XORQ         R15, R15
-	CMPQ         R14, $0x00000000
-	CMOVQLT      R15, R14
-	VMOVUPS      (R13)(R14*4), Y6
+	LEAQ         onesF32AVX2<>+0(SB), R11
+	MOVQ         $0x00000008, R12
+	SUBQ         R10, R12
+	XORQ         R13, R13
+	CMPQ         R12, $0x00000000
+	CMOVQLT      R13, R12
+	VMOVUPS      (R11)(R12*4), Y6
 	VMASKMOVPS   (DX)(SI*1), Y6, Y7
 	VMASKMOVPS   (BX)(SI*1), Y6, Y8
 	VSUBPS       Y8, Y7, Y7
@@ -5250,13 +5256,9 @@ row199:
 	VORPS        Y10, Y2, Y10
 	VBLENDVPS    Y9, Y10, Y7, Y7
 	VDIVPS       Y3, Y7, Y7
-	VMASKMOVPS   (DI)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
-	VMASKMOVPS   (R8)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
 	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (R9)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R10)(SI*1)
+	VMASKMOVPS   Y7, Y6, (DI)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R8)(SI*1)
 	VANDPS       Y6, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VCVTPS2PD    X6, Y6
@@ -5264,14 +5266,14 @@ row199:
 	VCVTPS2PD    X7, Y6
 	VADDPD       Y6, Y5, Y5
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R12
+	SUBQ         $0x00000080, R10
 	JMP          row199
 
 done200:
-	VMOVUPD Y4, (SP)(R11*8)
-	VMOVUPD Y5, 32(SP)(R11*8)
-	ADDQ    $0x00000008, R11
-	CMPQ    R11, $0x00000080
+	VMOVUPD Y4, (SP)(R9*8)
+	VMOVUPD Y5, 32(SP)(R9*8)
+	ADDQ    $0x00000008, R9
+	CMPQ    R9, $0x00000080
 	JLT     strip198
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
@@ -5345,9 +5347,9 @@ fold193:
 	VPERMILPD    $0x01, X4, X5
 	VADDPD       X5, X4, X4
 	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R11
+	MOVQ         104(AX), R9
 	MOVQ         136(AX), AX
-	VMOVSD       X4, (R11)(AX*8)
+	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
 	JMP          block191
@@ -5356,18 +5358,16 @@ end194:
 	VZEROUPPER
 	RET
 
-// func laplacianScaledL1ModulatorMaskScale1StreamingF32AVX2(c *Call)
+// func laplacianScaledL1Scale1StreamingF32AVX2(c *Call)
 // Requires: AVX, CMOV, MMX+
-TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX2(SB), $1024-8
+TEXT ·laplacianScaledL1Scale1StreamingF32AVX2(SB), $1024-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
 	MOVQ         16(AX), BX
 	MOVQ         24(AX), SI
-	MOVQ         32(AX), DI
-	MOVQ         40(AX), R8
-	MOVQ         72(AX), R9
-	MOVQ         80(AX), R10
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
 	VXORPS       Y1, Y1, Y1
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
@@ -5381,24 +5381,22 @@ block201:
 	CMPQ  CX, $0x00000400
 	JLT   part202
 	MOVQ  SI, AX
-	XORQ  R11, R11
+	XORQ  R9, R9
 
 strip205:
-	LEAQ   (AX)(R11*4), SI
+	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
 
 row206:
-	CMPQ         R12, $0x00000000
+	CMPQ         R10, $0x00000000
 	JLE          done207
 	PREFETCHT0   4096(DX)(SI*1)
 	PREFETCHT0   4096(BX)(SI*1)
-	PREFETCHT0   4096(DI)(SI*1)
-	PREFETCHT0   4096(R8)(SI*1)
 	VMOVUPS      (DX)(SI*1), Y8
 	VMOVUPS      (BX)(SI*1), Y9
 	VSUBPS       Y9, Y8, Y8
@@ -5408,13 +5406,9 @@ row206:
 	VORPS        Y11, Y2, Y11
 	VBLENDVPS    Y10, Y11, Y8, Y8
 	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      (DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VMOVUPS      (R8)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
 	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, (R9)(SI*1)
-	VMOVNTPS     Y10, (R10)(SI*1)
+	VMOVNTPS     Y8, (DI)(SI*1)
+	VMOVNTPS     Y10, (R8)(SI*1)
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y9, Y4, Y4
@@ -5429,29 +5423,25 @@ row206:
 	VORPS        Y11, Y2, Y11
 	VBLENDVPS    Y10, Y11, Y8, Y8
 	VDIVPS       Y3, Y8, Y8
-	VMOVUPS      32(DI)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
-	VMOVUPS      32(R8)(SI*1), Y10
-	VMULPS       Y10, Y8, Y8
 	VXORPS       Y8, Y0, Y10
-	VMOVNTPS     Y8, 32(R9)(SI*1)
-	VMOVNTPS     Y10, 32(R10)(SI*1)
+	VMOVNTPS     Y8, 32(DI)(SI*1)
+	VMOVNTPS     Y10, 32(R8)(SI*1)
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y9, Y6, Y6
 	VCVTPS2PD    X8, Y8
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R12
+	SUBQ         $0x00000080, R10
 	JMP          row206
 
 done207:
-	VMOVUPD Y4, (SP)(R11*8)
-	VMOVUPD Y5, 32(SP)(R11*8)
-	VMOVUPD Y6, 64(SP)(R11*8)
-	VMOVUPD Y7, 96(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
+	VMOVUPD Y4, (SP)(R9*8)
+	VMOVUPD Y5, 32(SP)(R9*8)
+	VMOVUPD Y6, 64(SP)(R9*8)
+	VMOVUPD Y7, 96(SP)(R9*8)
+	ADDQ    $0x00000010, R9
+	CMPQ    R9, $0x00000080
 	JLT     strip205
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
@@ -5459,25 +5449,25 @@ done207:
 
 part202:
 	MOVQ SI, AX
-	XORQ R11, R11
+	XORQ R9, R9
 
 strip208:
-	LEAQ   (AX)(R11*4), SI
+	LEAQ   (AX)(R9*4), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	MOVQ   CX, R12
-	SUBQ   R11, R12
+	MOVQ   CX, R10
+	SUBQ   R9, R10
 
 row209:
-	CMPQ         R12, $0x00000000
+	CMPQ         R10, $0x00000000
 	JLE          done210
-	LEAQ         onesF32AVX2<>+0(SB), R13
-	MOVQ         $0x00000008, R14
-	SUBQ         R12, R14
-	XORQ         R15, R15
-	CMPQ         R14, $0x00000000
-	CMOVQLT      R15, R14
-	VMOVUPS      (R13)(R14*4), Y6
+	LEAQ         onesF32AVX2<>+0(SB), R11
+	MOVQ         $0x00000008, R12
+	SUBQ         R10, R12
+	XORQ         R13, R13
+	CMPQ         R12, $0x00000000
+	CMOVQLT      R13, R12
+	VMOVUPS      (R11)(R12*4), Y6
 	VMASKMOVPS   (DX)(SI*1), Y6, Y7
 	VMASKMOVPS   (BX)(SI*1), Y6, Y8
 	VSUBPS       Y8, Y7, Y7
@@ -5487,13 +5477,9 @@ row209:
 	VORPS        Y10, Y2, Y10
 	VBLENDVPS    Y9, Y10, Y7, Y7
 	VDIVPS       Y3, Y7, Y7
-	VMASKMOVPS   (DI)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
-	VMASKMOVPS   (R8)(SI*1), Y6, Y9
-	VMULPS       Y9, Y7, Y7
 	VXORPS       Y7, Y0, Y9
-	VMASKMOVPS   Y7, Y6, (R9)(SI*1)
-	VMASKMOVPS   Y9, Y6, (R10)(SI*1)
+	VMASKMOVPS   Y7, Y6, (DI)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R8)(SI*1)
 	VANDPS       Y6, Y8, Y6
 	VEXTRACTF128 $0x01, Y6, X7
 	VCVTPS2PD    X6, Y6
@@ -5501,14 +5487,14 @@ row209:
 	VCVTPS2PD    X7, Y6
 	VADDPD       Y6, Y5, Y5
 	ADDQ         $0x00000200, SI
-	SUBQ         $0x00000080, R12
+	SUBQ         $0x00000080, R10
 	JMP          row209
 
 done210:
-	VMOVUPD Y4, (SP)(R11*8)
-	VMOVUPD Y5, 32(SP)(R11*8)
-	ADDQ    $0x00000008, R11
-	CMPQ    R11, $0x00000080
+	VMOVUPD Y4, (SP)(R9*8)
+	VMOVUPD Y5, 32(SP)(R9*8)
+	ADDQ    $0x00000008, R9
+	CMPQ    R9, $0x00000080
 	JLT     strip208
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
@@ -5582,14 +5568,948 @@ fold203:
 	VPERMILPD    $0x01, X4, X5
 	VADDPD       X5, X4, X4
 	MOVQ         c+0(FP), AX
-	MOVQ         104(AX), R11
+	MOVQ         104(AX), R9
 	MOVQ         136(AX), AX
-	VMOVSD       X4, (R11)(AX*8)
+	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
 	JMP          block201
 
 end204:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func laplacianScaledL1MaskScale1F32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·laplacianScaledL1MaskScale1F32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
+	VBROADCASTSS (SI), Y3
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block211:
+	TESTQ CX, CX
+	JZ    end214
+	CMPQ  CX, $0x00000400
+	JLT   part212
+	MOVQ  SI, AX
+	XORQ  R10, R10
+
+strip215:
+	LEAQ   (AX)(R10*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   $0x00000400, R11
+	SUBQ   R10, R11
+
+row216:
+	CMPQ         R11, $0x00000000
+	JLE          done217
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y8
+	VMOVUPS      (BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      (DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVUPS      Y8, (R8)(SI*1)
+	VMOVUPS      Y10, (R9)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      32(DX)(SI*1), Y8
+	VMOVUPS      32(BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      32(DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVUPS      Y8, 32(R8)(SI*1)
+	VMOVUPS      Y10, 32(R9)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R11
+	JMP          row216
+
+done217:
+	VMOVUPD Y4, (SP)(R10*8)
+	VMOVUPD Y5, 32(SP)(R10*8)
+	VMOVUPD Y6, 64(SP)(R10*8)
+	VMOVUPD Y7, 96(SP)(R10*8)
+	ADDQ    $0x00000010, R10
+	CMPQ    R10, $0x00000080
+	JLT     strip215
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold213
+
+part212:
+	MOVQ SI, AX
+	XORQ R10, R10
+
+strip218:
+	LEAQ   (AX)(R10*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   CX, R11
+	SUBQ   R10, R11
+
+row219:
+	CMPQ         R11, $0x00000000
+	JLE          done220
+	LEAQ         onesF32AVX2<>+0(SB), R12
+	MOVQ         $0x00000008, R13
+	SUBQ         R11, R13
+	XORQ         R14, R14
+	CMPQ         R13, $0x00000000
+	CMOVQLT      R14, R13
+	VMOVUPS      (R12)(R13*4), Y6
+	VMASKMOVPS   (DX)(SI*1), Y6, Y7
+	VMASKMOVPS   (BX)(SI*1), Y6, Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDNPS      Y7, Y0, Y8
+	VCMPPS       $0x0c, Y1, Y7, Y9
+	VANDPS       Y7, Y0, Y10
+	VORPS        Y10, Y2, Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VDIVPS       Y3, Y7, Y7
+	VMASKMOVPS   (DI)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VXORPS       Y7, Y0, Y9
+	VMASKMOVPS   Y7, Y6, (R8)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R9)(SI*1)
+	VANDPS       Y6, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X7, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R11
+	JMP          row219
+
+done220:
+	VMOVUPD Y4, (SP)(R10*8)
+	VMOVUPD Y5, 32(SP)(R10*8)
+	ADDQ    $0x00000008, R10
+	CMPQ    R10, $0x00000080
+	JLT     strip218
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold213:
+	VMOVUPD      (SP), Y4
+	VMOVUPD      512(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      256(SP), Y5
+	VMOVUPD      768(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      128(SP), Y5
+	VMOVUPD      640(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      384(SP), Y6
+	VMOVUPD      896(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      64(SP), Y5
+	VMOVUPD      576(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      320(SP), Y6
+	VMOVUPD      832(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      192(SP), Y6
+	VMOVUPD      704(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      448(SP), Y7
+	VMOVUPD      960(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      32(SP), Y5
+	VMOVUPD      544(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      288(SP), Y6
+	VMOVUPD      800(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      160(SP), Y6
+	VMOVUPD      672(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      416(SP), Y7
+	VMOVUPD      928(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      96(SP), Y6
+	VMOVUPD      608(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      352(SP), Y7
+	VMOVUPD      864(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      224(SP), Y7
+	VMOVUPD      736(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPD      480(SP), Y8
+	VMOVUPD      992(SP), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPD       X5, X4, X4
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R10
+	MOVQ         136(AX), AX
+	VMOVSD       X4, (R10)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block211
+
+end214:
+	VZEROUPPER
+	RET
+
+// func laplacianScaledL1MaskScale1StreamingF32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
+	VBROADCASTSS (SI), Y3
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block221:
+	TESTQ CX, CX
+	JZ    end224
+	CMPQ  CX, $0x00000400
+	JLT   part222
+	MOVQ  SI, AX
+	XORQ  R10, R10
+
+strip225:
+	LEAQ   (AX)(R10*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   $0x00000400, R11
+	SUBQ   R10, R11
+
+row226:
+	CMPQ         R11, $0x00000000
+	JLE          done227
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y8
+	VMOVUPS      (BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      (DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVNTPS     Y8, (R8)(SI*1)
+	VMOVNTPS     Y10, (R9)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      32(DX)(SI*1), Y8
+	VMOVUPS      32(BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      32(DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVNTPS     Y8, 32(R8)(SI*1)
+	VMOVNTPS     Y10, 32(R9)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R11
+	JMP          row226
+
+done227:
+	VMOVUPD Y4, (SP)(R10*8)
+	VMOVUPD Y5, 32(SP)(R10*8)
+	VMOVUPD Y6, 64(SP)(R10*8)
+	VMOVUPD Y7, 96(SP)(R10*8)
+	ADDQ    $0x00000010, R10
+	CMPQ    R10, $0x00000080
+	JLT     strip225
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold223
+
+part222:
+	MOVQ SI, AX
+	XORQ R10, R10
+
+strip228:
+	LEAQ   (AX)(R10*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   CX, R11
+	SUBQ   R10, R11
+
+row229:
+	CMPQ         R11, $0x00000000
+	JLE          done230
+	LEAQ         onesF32AVX2<>+0(SB), R12
+	MOVQ         $0x00000008, R13
+	SUBQ         R11, R13
+	XORQ         R14, R14
+	CMPQ         R13, $0x00000000
+	CMOVQLT      R14, R13
+	VMOVUPS      (R12)(R13*4), Y6
+	VMASKMOVPS   (DX)(SI*1), Y6, Y7
+	VMASKMOVPS   (BX)(SI*1), Y6, Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDNPS      Y7, Y0, Y8
+	VCMPPS       $0x0c, Y1, Y7, Y9
+	VANDPS       Y7, Y0, Y10
+	VORPS        Y10, Y2, Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VDIVPS       Y3, Y7, Y7
+	VMASKMOVPS   (DI)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VXORPS       Y7, Y0, Y9
+	VMASKMOVPS   Y7, Y6, (R8)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R9)(SI*1)
+	VANDPS       Y6, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X7, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R11
+	JMP          row229
+
+done230:
+	VMOVUPD Y4, (SP)(R10*8)
+	VMOVUPD Y5, 32(SP)(R10*8)
+	ADDQ    $0x00000008, R10
+	CMPQ    R10, $0x00000080
+	JLT     strip228
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold223:
+	VMOVUPD      (SP), Y4
+	VMOVUPD      512(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      256(SP), Y5
+	VMOVUPD      768(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      128(SP), Y5
+	VMOVUPD      640(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      384(SP), Y6
+	VMOVUPD      896(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      64(SP), Y5
+	VMOVUPD      576(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      320(SP), Y6
+	VMOVUPD      832(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      192(SP), Y6
+	VMOVUPD      704(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      448(SP), Y7
+	VMOVUPD      960(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      32(SP), Y5
+	VMOVUPD      544(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      288(SP), Y6
+	VMOVUPD      800(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      160(SP), Y6
+	VMOVUPD      672(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      416(SP), Y7
+	VMOVUPD      928(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      96(SP), Y6
+	VMOVUPD      608(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      352(SP), Y7
+	VMOVUPD      864(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      224(SP), Y7
+	VMOVUPD      736(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPD      480(SP), Y8
+	VMOVUPD      992(SP), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPD       X5, X4, X4
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R10
+	MOVQ         136(AX), AX
+	VMOVSD       X4, (R10)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block221
+
+end224:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func laplacianScaledL1ModulatorMaskScale1F32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
+	VBROADCASTSS (SI), Y3
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block231:
+	TESTQ CX, CX
+	JZ    end234
+	CMPQ  CX, $0x00000400
+	JLT   part232
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip235:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row236:
+	CMPQ         R12, $0x00000000
+	JLE          done237
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y8
+	VMOVUPS      (BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      (DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      (R8)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVUPS      Y8, (R9)(SI*1)
+	VMOVUPS      Y10, (R10)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      32(DX)(SI*1), Y8
+	VMOVUPS      32(BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      32(DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      32(R8)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVUPS      Y8, 32(R9)(SI*1)
+	VMOVUPS      Y10, 32(R10)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row236
+
+done237:
+	VMOVUPD Y4, (SP)(R11*8)
+	VMOVUPD Y5, 32(SP)(R11*8)
+	VMOVUPD Y6, 64(SP)(R11*8)
+	VMOVUPD Y7, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip235
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold233
+
+part232:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip238:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row239:
+	CMPQ         R12, $0x00000000
+	JLE          done240
+	LEAQ         onesF32AVX2<>+0(SB), R13
+	MOVQ         $0x00000008, R14
+	SUBQ         R12, R14
+	XORQ         R15, R15
+	CMPQ         R14, $0x00000000
+	CMOVQLT      R15, R14
+	VMOVUPS      (R13)(R14*4), Y6
+	VMASKMOVPS   (DX)(SI*1), Y6, Y7
+	VMASKMOVPS   (BX)(SI*1), Y6, Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDNPS      Y7, Y0, Y8
+	VCMPPS       $0x0c, Y1, Y7, Y9
+	VANDPS       Y7, Y0, Y10
+	VORPS        Y10, Y2, Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VDIVPS       Y3, Y7, Y7
+	VMASKMOVPS   (DI)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VMASKMOVPS   (R8)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VXORPS       Y7, Y0, Y9
+	VMASKMOVPS   Y7, Y6, (R9)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R10)(SI*1)
+	VANDPS       Y6, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X7, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row239
+
+done240:
+	VMOVUPD Y4, (SP)(R11*8)
+	VMOVUPD Y5, 32(SP)(R11*8)
+	ADDQ    $0x00000008, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip238
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold233:
+	VMOVUPD      (SP), Y4
+	VMOVUPD      512(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      256(SP), Y5
+	VMOVUPD      768(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      128(SP), Y5
+	VMOVUPD      640(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      384(SP), Y6
+	VMOVUPD      896(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      64(SP), Y5
+	VMOVUPD      576(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      320(SP), Y6
+	VMOVUPD      832(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      192(SP), Y6
+	VMOVUPD      704(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      448(SP), Y7
+	VMOVUPD      960(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      32(SP), Y5
+	VMOVUPD      544(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      288(SP), Y6
+	VMOVUPD      800(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      160(SP), Y6
+	VMOVUPD      672(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      416(SP), Y7
+	VMOVUPD      928(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      96(SP), Y6
+	VMOVUPD      608(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      352(SP), Y7
+	VMOVUPD      864(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      224(SP), Y7
+	VMOVUPD      736(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPD      480(SP), Y8
+	VMOVUPD      992(SP), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPD       X5, X4, X4
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X4, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block231
+
+end234:
+	VZEROUPPER
+	RET
+
+// func laplacianScaledL1ModulatorMaskScale1StreamingF32AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y2
+	VBROADCASTSS (SI), Y3
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block241:
+	TESTQ CX, CX
+	JZ    end244
+	CMPQ  CX, $0x00000400
+	JLT   part242
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip245:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row246:
+	CMPQ         R12, $0x00000000
+	JLE          done247
+	PREFETCHT0   4096(DX)(SI*1)
+	PREFETCHT0   4096(BX)(SI*1)
+	PREFETCHT0   4096(DI)(SI*1)
+	PREFETCHT0   4096(R8)(SI*1)
+	VMOVUPS      (DX)(SI*1), Y8
+	VMOVUPS      (BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      (DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      (R8)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVNTPS     Y8, (R9)(SI*1)
+	VMOVNTPS     Y10, (R10)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y5, Y5
+	VMOVUPS      32(DX)(SI*1), Y8
+	VMOVUPS      32(BX)(SI*1), Y9
+	VSUBPS       Y9, Y8, Y8
+	VANDNPS      Y8, Y0, Y9
+	VCMPPS       $0x0c, Y1, Y8, Y10
+	VANDPS       Y8, Y0, Y11
+	VORPS        Y11, Y2, Y11
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VDIVPS       Y3, Y8, Y8
+	VMOVUPS      32(DI)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      32(R8)(SI*1), Y10
+	VMULPS       Y10, Y8, Y8
+	VXORPS       Y8, Y0, Y10
+	VMOVNTPS     Y8, 32(R9)(SI*1)
+	VMOVNTPS     Y10, 32(R10)(SI*1)
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y9, Y6, Y6
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row246
+
+done247:
+	VMOVUPD Y4, (SP)(R11*8)
+	VMOVUPD Y5, 32(SP)(R11*8)
+	VMOVUPD Y6, 64(SP)(R11*8)
+	VMOVUPD Y7, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip245
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold243
+
+part242:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip248:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row249:
+	CMPQ         R12, $0x00000000
+	JLE          done250
+	LEAQ         onesF32AVX2<>+0(SB), R13
+	MOVQ         $0x00000008, R14
+	SUBQ         R12, R14
+	XORQ         R15, R15
+	CMPQ         R14, $0x00000000
+	CMOVQLT      R15, R14
+	VMOVUPS      (R13)(R14*4), Y6
+	VMASKMOVPS   (DX)(SI*1), Y6, Y7
+	VMASKMOVPS   (BX)(SI*1), Y6, Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDNPS      Y7, Y0, Y8
+	VCMPPS       $0x0c, Y1, Y7, Y9
+	VANDPS       Y7, Y0, Y10
+	VORPS        Y10, Y2, Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VDIVPS       Y3, Y7, Y7
+	VMASKMOVPS   (DI)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VMASKMOVPS   (R8)(SI*1), Y6, Y9
+	VMULPS       Y9, Y7, Y7
+	VXORPS       Y7, Y0, Y9
+	VMASKMOVPS   Y7, Y6, (R9)(SI*1)
+	VMASKMOVPS   Y9, Y6, (R10)(SI*1)
+	VANDPS       Y6, Y8, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VCVTPS2PD    X6, Y6
+	VADDPD       Y6, Y4, Y4
+	VCVTPS2PD    X7, Y6
+	VADDPD       Y6, Y5, Y5
+	ADDQ         $0x00000200, SI
+	SUBQ         $0x00000080, R12
+	JMP          row249
+
+done250:
+	VMOVUPD Y4, (SP)(R11*8)
+	VMOVUPD Y5, 32(SP)(R11*8)
+	ADDQ    $0x00000008, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip248
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold243:
+	VMOVUPD      (SP), Y4
+	VMOVUPD      512(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      256(SP), Y5
+	VMOVUPD      768(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      128(SP), Y5
+	VMOVUPD      640(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      384(SP), Y6
+	VMOVUPD      896(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      64(SP), Y5
+	VMOVUPD      576(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      320(SP), Y6
+	VMOVUPD      832(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      192(SP), Y6
+	VMOVUPD      704(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      448(SP), Y7
+	VMOVUPD      960(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      32(SP), Y5
+	VMOVUPD      544(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      288(SP), Y6
+	VMOVUPD      800(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      160(SP), Y6
+	VMOVUPD      672(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      416(SP), Y7
+	VMOVUPD      928(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      96(SP), Y6
+	VMOVUPD      608(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      352(SP), Y7
+	VMOVUPD      864(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VMOVUPD      224(SP), Y7
+	VMOVUPD      736(SP), Y8
+	VADDPD       Y8, Y7, Y7
+	VMOVUPD      480(SP), Y8
+	VMOVUPD      992(SP), Y9
+	VADDPD       Y9, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPD       X5, X4, X4
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X4, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block241
+
+end244:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5603,9 +6523,9 @@ TEXT ·negF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop211:
+loop251:
 	CMPQ    AX, $0x00000020
-	JLT     done212
+	JLT     done252
 	VMOVUPS (CX)(BX*1), Y1
 	VXORPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
@@ -5620,22 +6540,22 @@ loop211:
 	VMOVUPS Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop211
+	JMP     loop251
 
-done212:
-loop213:
+done252:
+loop253:
 	CMPQ    AX, $0x00000008
-	JLT     done214
+	JLT     done254
 	VMOVUPS (CX)(BX*1), Y1
 	VXORPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop213
+	JMP     loop253
 
-done214:
+done254:
 	TESTQ      AX, AX
-	JZ         end215
+	JZ         end255
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -5647,7 +6567,7 @@ done214:
 	VXORPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (DX)(BX*1)
 
-end215:
+end255:
 	VZEROUPPER
 	RET
 
@@ -5660,9 +6580,9 @@ TEXT ·absF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop216:
+loop256:
 	CMPQ    AX, $0x00000020
-	JLT     done217
+	JLT     done257
 	VMOVUPS (CX)(BX*1), Y1
 	VANDNPS Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
@@ -5677,22 +6597,22 @@ loop216:
 	VMOVUPS Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop216
+	JMP     loop256
 
-done217:
-loop218:
+done257:
+loop258:
 	CMPQ    AX, $0x00000008
-	JLT     done219
+	JLT     done259
 	VMOVUPS (CX)(BX*1), Y1
 	VANDNPS Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop218
+	JMP     loop258
 
-done219:
+done259:
 	TESTQ      AX, AX
-	JZ         end220
+	JZ         end260
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -5704,7 +6624,7 @@ done219:
 	VANDNPS    Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (DX)(BX*1)
 
-end220:
+end260:
 	VZEROUPPER
 	RET
 
@@ -5719,9 +6639,9 @@ TEXT ·signF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y2
 	XORQ         BX, BX
 
-loop221:
+loop261:
 	CMPQ      AX, $0x00000020
-	JLT       done222
+	JLT       done262
 	VMOVUPS   (CX)(BX*1), Y3
 	VCMPPS    $0x0c, Y0, Y3, Y4
 	VANDPS    Y3, Y2, Y5
@@ -5748,12 +6668,12 @@ loop221:
 	VMOVUPS   Y3, 96(DX)(BX*1)
 	ADDQ      $0x00000080, BX
 	SUBQ      $0x00000020, AX
-	JMP       loop221
+	JMP       loop261
 
-done222:
-loop223:
+done262:
+loop263:
 	CMPQ      AX, $0x00000008
-	JLT       done224
+	JLT       done264
 	VMOVUPS   (CX)(BX*1), Y3
 	VCMPPS    $0x0c, Y0, Y3, Y4
 	VANDPS    Y3, Y2, Y5
@@ -5762,11 +6682,11 @@ loop223:
 	VMOVUPS   Y3, (DX)(BX*1)
 	ADDQ      $0x00000020, BX
 	SUBQ      $0x00000008, AX
-	JMP       loop223
+	JMP       loop263
 
-done224:
+done264:
 	TESTQ      AX, AX
-	JZ         end225
+	JZ         end265
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -5781,7 +6701,7 @@ done224:
 	VBLENDVPS  Y0, Y1, Y4, Y0
 	VMASKMOVPS Y0, Y3, (DX)(BX*1)
 
-end225:
+end265:
 	VZEROUPPER
 	RET
 
@@ -5793,9 +6713,9 @@ TEXT ·sqrtF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop226:
+loop266:
 	CMPQ    AX, $0x00000020
-	JLT     done227
+	JLT     done267
 	VMOVUPS (CX)(BX*1), Y0
 	VSQRTPS Y0, Y0
 	VMOVUPS Y0, (DX)(BX*1)
@@ -5810,22 +6730,22 @@ loop226:
 	VMOVUPS Y0, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop226
+	JMP     loop266
 
-done227:
-loop228:
+done267:
+loop268:
 	CMPQ    AX, $0x00000008
-	JLT     done229
+	JLT     done269
 	VMOVUPS (CX)(BX*1), Y0
 	VSQRTPS Y0, Y0
 	VMOVUPS Y0, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop228
+	JMP     loop268
 
-done229:
+done269:
 	TESTQ      AX, AX
-	JZ         end230
+	JZ         end270
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -5837,7 +6757,7 @@ done229:
 	VSQRTPS    Y1, Y1
 	VMASKMOVPS Y1, Y0, (DX)(BX*1)
 
-end230:
+end270:
 	VZEROUPPER
 	RET
 
@@ -5850,9 +6770,9 @@ TEXT ·addF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop231:
+loop271:
 	CMPQ    AX, $0x00000020
-	JLT     done232
+	JLT     done272
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
@@ -5871,23 +6791,23 @@ loop231:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop231
+	JMP     loop271
 
-done232:
-loop233:
+done272:
+loop273:
 	CMPQ    AX, $0x00000008
-	JLT     done234
+	JLT     done274
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop233
+	JMP     loop273
 
-done234:
+done274:
 	TESTQ      AX, AX
-	JZ         end235
+	JZ         end275
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -5900,7 +6820,7 @@ done234:
 	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end235:
+end275:
 	VZEROUPPER
 	RET
 
@@ -5913,9 +6833,9 @@ TEXT ·subF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop236:
+loop276:
 	CMPQ    AX, $0x00000020
-	JLT     done237
+	JLT     done277
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
@@ -5934,23 +6854,23 @@ loop236:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop236
+	JMP     loop276
 
-done237:
-loop238:
+done277:
+loop278:
 	CMPQ    AX, $0x00000008
-	JLT     done239
+	JLT     done279
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop238
+	JMP     loop278
 
-done239:
+done279:
 	TESTQ      AX, AX
-	JZ         end240
+	JZ         end280
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -5963,7 +6883,7 @@ done239:
 	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end240:
+end280:
 	VZEROUPPER
 	RET
 
@@ -5976,9 +6896,9 @@ TEXT ·mulF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop241:
+loop281:
 	CMPQ    AX, $0x00000020
-	JLT     done242
+	JLT     done282
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
@@ -5997,23 +6917,23 @@ loop241:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop241
+	JMP     loop281
 
-done242:
-loop243:
+done282:
+loop283:
 	CMPQ    AX, $0x00000008
-	JLT     done244
+	JLT     done284
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMULPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop243
+	JMP     loop283
 
-done244:
+done284:
 	TESTQ      AX, AX
-	JZ         end245
+	JZ         end285
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6026,7 +6946,7 @@ done244:
 	VMULPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end245:
+end285:
 	VZEROUPPER
 	RET
 
@@ -6039,9 +6959,9 @@ TEXT ·divF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop246:
+loop286:
 	CMPQ    AX, $0x00000020
-	JLT     done247
+	JLT     done287
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VDIVPS  Y1, Y0, Y0
@@ -6060,23 +6980,23 @@ loop246:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop246
+	JMP     loop286
 
-done247:
-loop248:
+done287:
+loop288:
 	CMPQ    AX, $0x00000008
-	JLT     done249
+	JLT     done289
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VDIVPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop248
+	JMP     loop288
 
-done249:
+done289:
 	TESTQ      AX, AX
-	JZ         end250
+	JZ         end290
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6089,7 +7009,7 @@ done249:
 	VDIVPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end250:
+end290:
 	VZEROUPPER
 	RET
 
@@ -6102,9 +7022,9 @@ TEXT ·minF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop251:
+loop291:
 	CMPQ    AX, $0x00000020
-	JLT     done252
+	JLT     done292
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMINPS  Y0, Y1, Y2
@@ -6131,12 +7051,12 @@ loop251:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop251
+	JMP     loop291
 
-done252:
-loop253:
+done292:
+loop293:
 	CMPQ    AX, $0x00000008
-	JLT     done254
+	JLT     done294
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMINPS  Y0, Y1, Y2
@@ -6145,11 +7065,11 @@ loop253:
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop253
+	JMP     loop293
 
-done254:
+done294:
 	TESTQ      AX, AX
-	JZ         end255
+	JZ         end295
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6164,7 +7084,7 @@ done254:
 	VORPS      Y3, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end255:
+end295:
 	VZEROUPPER
 	RET
 
@@ -6177,9 +7097,9 @@ TEXT ·maxF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop256:
+loop296:
 	CMPQ      AX, $0x00000020
-	JLT       done257
+	JLT       done297
 	VMOVUPS   (CX)(SI*1), Y0
 	VMOVUPS   (DX)(SI*1), Y1
 	VMAXPS    Y0, Y1, Y2
@@ -6218,12 +7138,12 @@ loop256:
 	VMOVUPS   Y0, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop256
+	JMP       loop296
 
-done257:
-loop258:
+done297:
+loop298:
 	CMPQ      AX, $0x00000008
-	JLT       done259
+	JLT       done299
 	VMOVUPS   (CX)(SI*1), Y0
 	VMOVUPS   (DX)(SI*1), Y1
 	VMAXPS    Y0, Y1, Y2
@@ -6235,11 +7155,11 @@ loop258:
 	VMOVUPS   Y0, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop258
+	JMP       loop298
 
-done259:
+done299:
 	TESTQ      AX, AX
-	JZ         end260
+	JZ         end300
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6257,7 +7177,7 @@ done259:
 	VBLENDVPS  Y4, Y1, Y3, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end260:
+end300:
 	VZEROUPPER
 	RET
 
@@ -6271,9 +7191,9 @@ TEXT ·fmaF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop261:
+loop301:
 	CMPQ        AX, $0x00000020
-	JLT         done262
+	JLT         done302
 	VMOVUPS     (CX)(DI*1), Y0
 	VMOVUPS     (DX)(DI*1), Y1
 	VMOVUPS     (BX)(DI*1), Y2
@@ -6296,12 +7216,12 @@ loop261:
 	VMOVUPS     Y2, 96(SI)(DI*1)
 	ADDQ        $0x00000080, DI
 	SUBQ        $0x00000020, AX
-	JMP         loop261
+	JMP         loop301
 
-done262:
-loop263:
+done302:
+loop303:
 	CMPQ        AX, $0x00000008
-	JLT         done264
+	JLT         done304
 	VMOVUPS     (CX)(DI*1), Y0
 	VMOVUPS     (DX)(DI*1), Y1
 	VMOVUPS     (BX)(DI*1), Y2
@@ -6309,11 +7229,11 @@ loop263:
 	VMOVUPS     Y2, (SI)(DI*1)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, AX
-	JMP         loop263
+	JMP         loop303
 
-done264:
+done304:
 	TESTQ       AX, AX
-	JZ          end265
+	JZ          end305
 	LEAQ        onesF32AVX2<>+0(SB), R8
 	MOVQ        $0x00000008, R9
 	SUBQ        AX, R9
@@ -6327,7 +7247,7 @@ done264:
 	VFMADD231PS Y2, Y1, Y3
 	VMASKMOVPS  Y3, Y0, (SI)(DI*1)
 
-end265:
+end305:
 	VZEROUPPER
 	RET
 
@@ -6341,9 +7261,9 @@ TEXT ·lessF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop266:
+loop306:
 	CMPQ    AX, $0x00000020
-	JLT     done267
+	JLT     done307
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x11, Y2, Y1, Y1
@@ -6366,12 +7286,12 @@ loop266:
 	VMOVUPS Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop266
+	JMP     loop306
 
-done267:
-loop268:
+done307:
+loop308:
 	CMPQ    AX, $0x00000008
-	JLT     done269
+	JLT     done309
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x11, Y2, Y1, Y1
@@ -6379,11 +7299,11 @@ loop268:
 	VMOVUPS Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop268
+	JMP     loop308
 
-done269:
+done309:
 	TESTQ      AX, AX
-	JZ         end270
+	JZ         end310
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6397,7 +7317,7 @@ done269:
 	VANDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (BX)(SI*1)
 
-end270:
+end310:
 	VZEROUPPER
 	RET
 
@@ -6411,9 +7331,9 @@ TEXT ·lessEqualF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop271:
+loop311:
 	CMPQ    AX, $0x00000020
-	JLT     done272
+	JLT     done312
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x12, Y2, Y1, Y1
@@ -6436,12 +7356,12 @@ loop271:
 	VMOVUPS Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop271
+	JMP     loop311
 
-done272:
-loop273:
+done312:
+loop313:
 	CMPQ    AX, $0x00000008
-	JLT     done274
+	JLT     done314
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x12, Y2, Y1, Y1
@@ -6449,11 +7369,11 @@ loop273:
 	VMOVUPS Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop273
+	JMP     loop313
 
-done274:
+done314:
 	TESTQ      AX, AX
-	JZ         end275
+	JZ         end315
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6467,7 +7387,7 @@ done274:
 	VANDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (BX)(SI*1)
 
-end275:
+end315:
 	VZEROUPPER
 	RET
 
@@ -6481,9 +7401,9 @@ TEXT ·equalF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop276:
+loop316:
 	CMPQ    AX, $0x00000020
-	JLT     done277
+	JLT     done317
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x00, Y2, Y1, Y1
@@ -6506,12 +7426,12 @@ loop276:
 	VMOVUPS Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop276
+	JMP     loop316
 
-done277:
-loop278:
+done317:
+loop318:
 	CMPQ    AX, $0x00000008
-	JLT     done279
+	JLT     done319
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
 	VCMPPS  $0x00, Y2, Y1, Y1
@@ -6519,11 +7439,11 @@ loop278:
 	VMOVUPS Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop278
+	JMP     loop318
 
-done279:
+done319:
 	TESTQ      AX, AX
-	JZ         end280
+	JZ         end320
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6537,7 +7457,7 @@ done279:
 	VANDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (BX)(SI*1)
 
-end280:
+end320:
 	VZEROUPPER
 	RET
 
@@ -6550,9 +7470,9 @@ TEXT ·notF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop281:
+loop321:
 	CMPQ    AX, $0x00000020
-	JLT     done282
+	JLT     done322
 	VMOVUPS (CX)(BX*1), Y1
 	VSUBPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
@@ -6567,22 +7487,22 @@ loop281:
 	VMOVUPS Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop281
+	JMP     loop321
 
-done282:
-loop283:
+done322:
+loop323:
 	CMPQ    AX, $0x00000008
-	JLT     done284
+	JLT     done324
 	VMOVUPS (CX)(BX*1), Y1
 	VSUBPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop283
+	JMP     loop323
 
-done284:
+done324:
 	TESTQ      AX, AX
-	JZ         end285
+	JZ         end325
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -6594,7 +7514,7 @@ done284:
 	VSUBPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (DX)(BX*1)
 
-end285:
+end325:
 	VZEROUPPER
 	RET
 
@@ -6607,9 +7527,9 @@ TEXT ·andF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop286:
+loop326:
 	CMPQ    AX, $0x00000020
-	JLT     done287
+	JLT     done327
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VANDPS  Y0, Y1, Y0
@@ -6628,23 +7548,23 @@ loop286:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop286
+	JMP     loop326
 
-done287:
-loop288:
+done327:
+loop328:
 	CMPQ    AX, $0x00000008
-	JLT     done289
+	JLT     done329
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VANDPS  Y0, Y1, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop288
+	JMP     loop328
 
-done289:
+done329:
 	TESTQ      AX, AX
-	JZ         end290
+	JZ         end330
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6657,7 +7577,7 @@ done289:
 	VANDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end290:
+end330:
 	VZEROUPPER
 	RET
 
@@ -6670,9 +7590,9 @@ TEXT ·orF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop331:
 	CMPQ    AX, $0x00000020
-	JLT     done292
+	JLT     done332
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VORPS   Y0, Y1, Y0
@@ -6691,23 +7611,23 @@ loop291:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop291
+	JMP     loop331
 
-done292:
-loop293:
+done332:
+loop333:
 	CMPQ    AX, $0x00000008
-	JLT     done294
+	JLT     done334
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VORPS   Y0, Y1, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop293
+	JMP     loop333
 
-done294:
+done334:
 	TESTQ      AX, AX
-	JZ         end295
+	JZ         end335
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6720,7 +7640,7 @@ done294:
 	VORPS      Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end295:
+end335:
 	VZEROUPPER
 	RET
 
@@ -6735,9 +7655,9 @@ TEXT ·selectF32AVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-loop296:
+loop336:
 	CMPQ      AX, $0x00000020
-	JLT       done297
+	JLT       done337
 	VMOVUPS   (CX)(DI*1), Y1
 	VMOVUPS   (DX)(DI*1), Y2
 	VMOVUPS   (BX)(DI*1), Y3
@@ -6764,12 +7684,12 @@ loop296:
 	VMOVUPS   Y1, 96(SI)(DI*1)
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000020, AX
-	JMP       loop296
+	JMP       loop336
 
-done297:
-loop298:
+done337:
+loop338:
 	CMPQ      AX, $0x00000008
-	JLT       done299
+	JLT       done339
 	VMOVUPS   (CX)(DI*1), Y1
 	VMOVUPS   (DX)(DI*1), Y2
 	VMOVUPS   (BX)(DI*1), Y3
@@ -6778,11 +7698,11 @@ loop298:
 	VMOVUPS   Y1, (SI)(DI*1)
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000008, AX
-	JMP       loop298
+	JMP       loop338
 
-done299:
+done339:
 	TESTQ      AX, AX
-	JZ         end300
+	JZ         end340
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       AX, R9
@@ -6797,7 +7717,7 @@ done299:
 	VBLENDVPS  Y0, Y3, Y4, Y0
 	VMASKMOVPS Y0, Y1, (SI)(DI*1)
 
-end300:
+end340:
 	VZEROUPPER
 	RET
 
@@ -6813,9 +7733,9 @@ TEXT ·signOfSubF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y2
 	XORQ         SI, SI
 
-loop301:
+loop341:
 	CMPQ      AX, $0x00000020
-	JLT       done302
+	JLT       done342
 	VMOVUPS   (CX)(SI*1), Y3
 	VMOVUPS   (DX)(SI*1), Y4
 	VSUBPS    Y4, Y3, Y3
@@ -6850,12 +7770,12 @@ loop301:
 	VMOVUPS   Y3, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop301
+	JMP       loop341
 
-done302:
-loop303:
+done342:
+loop343:
 	CMPQ      AX, $0x00000008
-	JLT       done304
+	JLT       done344
 	VMOVUPS   (CX)(SI*1), Y3
 	VMOVUPS   (DX)(SI*1), Y4
 	VSUBPS    Y4, Y3, Y3
@@ -6866,11 +7786,11 @@ loop303:
 	VMOVUPS   Y3, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop303
+	JMP       loop343
 
-done304:
+done344:
 	TESTQ      AX, AX
-	JZ         end305
+	JZ         end345
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -6887,7 +7807,7 @@ done304:
 	VBLENDVPS  Y0, Y1, Y4, Y0
 	VMASKMOVPS Y0, Y3, (BX)(SI*1)
 
-end305:
+end345:
 	VZEROUPPER
 	RET
 
@@ -6902,9 +7822,9 @@ TEXT ·countF32AVX2(SB), NOSPLIT, $0-24
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-loop306:
+loop346:
 	CMPQ    AX, $0x00000020
-	JLT     done307
+	JLT     done347
 	VMOVUPS (CX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(CX)(DX*1), Y4
@@ -6915,21 +7835,21 @@ loop306:
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop306
+	JMP     loop346
 
-done307:
-loop308:
+done347:
+loop348:
 	CMPQ    AX, $0x00000008
-	JLT     done309
+	JLT     done349
 	VMOVUPS (CX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop308
+	JMP     loop348
 
-done309:
+done349:
 	TESTQ      AX, AX
-	JZ         end310
+	JZ         end350
 	LEAQ       onesF32AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       AX, SI
@@ -6941,7 +7861,7 @@ done309:
 	VANDPS     Y4, Y5, Y4
 	VADDPS     Y4, Y0, Y0
 
-end310:
+end350:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y0, Y0
@@ -6968,9 +7888,9 @@ TEXT ·countAbsF32AVX2(SB), NOSPLIT, $0-24
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 
-loop311:
+loop351:
 	CMPQ    AX, $0x00000020
-	JLT     done312
+	JLT     done352
 	VMOVUPS (CX)(DX*1), Y5
 	VANDNPS Y5, Y0, Y5
 	VADDPS  Y5, Y1, Y1
@@ -6985,22 +7905,22 @@ loop311:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop311
+	JMP     loop351
 
-done312:
-loop313:
+done352:
+loop353:
 	CMPQ    AX, $0x00000008
-	JLT     done314
+	JLT     done354
 	VMOVUPS (CX)(DX*1), Y5
 	VANDNPS Y5, Y0, Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop313
+	JMP     loop353
 
-done314:
+done354:
 	TESTQ      AX, AX
-	JZ         end315
+	JZ         end355
 	LEAQ       onesF32AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       AX, SI
@@ -7013,7 +7933,7 @@ done314:
 	VANDPS     Y5, Y0, Y0
 	VADDPS     Y0, Y1, Y1
 
-end315:
+end355:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y1, Y1
@@ -7035,15 +7955,15 @@ TEXT ·treeF32AVX2(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block316:
+block356:
 	TESTQ AX, AX
-	JZ    end319
+	JZ    end359
 	CMPQ  AX, $0x00000400
-	JLT   part317
+	JLT   part357
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip320:
+strip360:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7056,9 +7976,9 @@ strip320:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row321:
+row361:
 	CMPQ         DI, $0x00000000
-	JLE          done322
+	JLE          done362
 	PREFETCHT0   4096(CX)(DX*1)
 	VMOVUPS      (CX)(DX*1), Y8
 	VEXTRACTF128 $0x01, Y8, X9
@@ -7087,9 +8007,9 @@ row321:
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x00000080, DI
-	JMP          row321
+	JMP          row361
 
-done322:
+done362:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	VMOVUPD Y2, 64(SP)(SI*8)
@@ -7100,25 +8020,25 @@ done322:
 	VMOVUPD Y7, 224(SP)(SI*8)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip320
+	JLT     strip360
 	LEAQ    4096(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold318
+	JMP     fold358
 
-part317:
+part357:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip323:
+strip363:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row324:
+row364:
 	CMPQ         DI, $0x00000000
-	JLE          done325
+	JLE          done365
 	LEAQ         onesF32AVX2<>+0(SB), R8
 	MOVQ         $0x00000008, R9
 	SUBQ         DI, R9
@@ -7135,18 +8055,18 @@ row324:
 	VADDPD       Y2, Y1, Y1
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x00000080, DI
-	JMP          row324
+	JMP          row364
 
-done325:
+done365:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	ADDQ    $0x00000008, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip323
+	JLT     strip363
 	LEAQ    4096(BX), DX
 	XORQ    AX, AX
 
-fold318:
+fold358:
 	VMOVUPD      (SP), Y0
 	VMOVUPD      512(SP), Y1
 	VADDPD       Y1, Y0, Y0
@@ -7215,9 +8135,9 @@ fold318:
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
-	JMP          block316
+	JMP          block356
 
-end319:
+end359:
 	VZEROUPPER
 	RET
 
@@ -7229,9 +8149,9 @@ TEXT ·streamF32AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop326:
+loop366:
 	CMPQ     AX, $0x00000020
-	JLT      done327
+	JLT      done367
 	VMOVUPS  (CX)(BX*1), Y0
 	VMOVNTPS Y0, (DX)(BX*1)
 	VMOVUPS  32(CX)(BX*1), Y0
@@ -7242,21 +8162,21 @@ loop326:
 	VMOVNTPS Y0, 96(DX)(BX*1)
 	ADDQ     $0x00000080, BX
 	SUBQ     $0x00000020, AX
-	JMP      loop326
+	JMP      loop366
 
-done327:
-loop328:
+done367:
+loop368:
 	CMPQ     AX, $0x00000008
-	JLT      done329
+	JLT      done369
 	VMOVUPS  (CX)(BX*1), Y0
 	VMOVNTPS Y0, (DX)(BX*1)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000008, AX
-	JMP      loop328
+	JMP      loop368
 
-done329:
+done369:
 	TESTQ      AX, AX
-	JZ         end330
+	JZ         end370
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -7267,7 +8187,7 @@ done329:
 	VMASKMOVPS (CX)(BX*1), Y0, Y1
 	VMASKMOVPS Y1, Y0, (DX)(BX*1)
 
-end330:
+end370:
 	VZEROUPPER
 	RET
 
@@ -7284,15 +8204,15 @@ TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row331:
+row371:
 	TESTQ DX, DX
-	JZ    end332
+	JZ    end372
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add333:
+add373:
 	CMPQ      SI, $0x00000010
-	JLT       added334
+	JLT       added374
 	VCVTPS2PD (AX), Y0
 	VADDPD    (BX), Y0, Y0
 	VMOVUPD   Y0, (BX)
@@ -7308,24 +8228,24 @@ add333:
 	ADDQ      $0x00000080, BX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x00000010, SI
-	JMP       add333
+	JMP       add373
 
-added334:
-add335:
+added374:
+add375:
 	CMPQ      SI, $0x00000004
-	JLT       added336
+	JLT       added376
 	VCVTPS2PD (AX), Y0
 	VADDPD    (BX), Y0, Y0
 	VMOVUPD   Y0, (BX)
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x00000004, SI
-	JMP       add335
+	JMP       add375
 
-added336:
-add337:
+added376:
+add377:
 	CMPQ      SI, $0x00000001
-	JLT       added338
+	JLT       added378
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -7333,13 +8253,13 @@ add337:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add337
+	JMP       add377
 
-added338:
+added378:
 	DECQ DX
-	JMP  row331
+	JMP  row371
 
-end332:
+end372:
 	VZEROUPPER
 	RET
 
@@ -7352,28 +8272,28 @@ TEXT ·repeatWideF32AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row339:
+row379:
 	TESTQ        BX, BX
-	JZ           end340
+	JZ           end380
 	VBROADCASTSS (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store341:
+store381:
 	CMPQ    AX, DI
-	JGE     stored342
+	JGE     stored382
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store341
+	JMP     store381
 
-stored342:
+stored382:
 	VMOVUPS Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row339
+	JMP     row379
 
-end340:
+end380:
 	VZEROUPPER
 	RET
 
@@ -7406,9 +8326,9 @@ TEXT ·repeatNarrowF32AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors343:
+vectors383:
 	CMPQ    R11, $0x00000002
-	JLT     last344
+	JLT     last384
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -7435,17 +8355,17 @@ vectors343:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors343
+	JMP     vectors383
 
-last344:
+last384:
 	TESTQ   R11, R11
-	JZ      end345
+	JZ      end385
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPS Y0, (BX)
 
-end345:
+end385:
 	VZEROUPPER
 	RET

@@ -4,6 +4,26 @@
 
 package simd
 
+// gaussianF32AVX512 computes s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3).
+//
+//go:noescape
+func gaussianF32AVX512(c *Call)
+
+// gaussianStreamingF32AVX512 computes s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3).
+//
+//go:noescape
+func gaussianStreamingF32AVX512(c *Call)
+
+// gaussianModulatorMaskSigma1F32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3).
+//
+//go:noescape
+func gaussianModulatorMaskSigma1F32AVX512(c *Call)
+
+// gaussianModulatorMaskSigma1StreamingF32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3).
+//
+//go:noescape
+func gaussianModulatorMaskSigma1StreamingF32AVX512(c *Call)
+
 // laplacianF32AVX512 computes s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4).
 //
 //go:noescape

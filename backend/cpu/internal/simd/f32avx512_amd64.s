@@ -4,6 +4,1173 @@
 
 #include "textflag.h"
 
+// func gaussianF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianF32AVX512(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block1:
+	TESTQ CX, CX
+	JZ    end4
+	CMPQ  CX, $0x00000400
+	JLT   part2
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip5:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row6:
+	CMPQ          R10, $0x00000000
+	JLE           done7
+	VMOVUPS       (DX)(R8*1), Z17
+	VMOVUPS       (BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, (SI)(R8*1)
+	VMOVUPS       Z19, (DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z1, Z1
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z2, Z2
+	VMOVUPS       64(DX)(R8*1), Z17
+	VMOVUPS       64(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 64(SI)(R8*1)
+	VMOVUPS       Z19, 64(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z4, Z4
+	VMOVUPS       128(DX)(R8*1), Z17
+	VMOVUPS       128(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 128(SI)(R8*1)
+	VMOVUPS       Z19, 128(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z6, Z6
+	VMOVUPS       192(DX)(R8*1), Z17
+	VMOVUPS       192(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 192(SI)(R8*1)
+	VMOVUPS       Z19, 192(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z8, Z8
+	VMOVUPS       256(DX)(R8*1), Z17
+	VMOVUPS       256(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 256(SI)(R8*1)
+	VMOVUPS       Z19, 256(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z10, Z10
+	VMOVUPS       320(DX)(R8*1), Z17
+	VMOVUPS       320(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 320(SI)(R8*1)
+	VMOVUPS       Z19, 320(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z12, Z12
+	VMOVUPS       384(DX)(R8*1), Z17
+	VMOVUPS       384(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 384(SI)(R8*1)
+	VMOVUPS       Z19, 384(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z14, Z14
+	VMOVUPS       448(DX)(R8*1), Z17
+	VMOVUPS       448(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVUPS       Z17, 448(SI)(R8*1)
+	VMOVUPS       Z19, 448(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z16, Z16
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x00000080, R10
+	JMP           row6
+
+done7:
+	VMOVUPD Z1, (SP)(R9*8)
+	VMOVUPD Z2, 64(SP)(R9*8)
+	VMOVUPD Z3, 128(SP)(R9*8)
+	VMOVUPD Z4, 192(SP)(R9*8)
+	VMOVUPD Z5, 256(SP)(R9*8)
+	VMOVUPD Z6, 320(SP)(R9*8)
+	VMOVUPD Z7, 384(SP)(R9*8)
+	VMOVUPD Z8, 448(SP)(R9*8)
+	VMOVUPD Z9, 512(SP)(R9*8)
+	VMOVUPD Z10, 576(SP)(R9*8)
+	VMOVUPD Z11, 640(SP)(R9*8)
+	VMOVUPD Z12, 704(SP)(R9*8)
+	VMOVUPD Z13, 768(SP)(R9*8)
+	VMOVUPD Z14, 832(SP)(R9*8)
+	VMOVUPD Z15, 896(SP)(R9*8)
+	VMOVUPD Z16, 960(SP)(R9*8)
+	ADDQ    $0x00000080, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip5
+	LEAQ    4096(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold3
+
+part2:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip8:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row9:
+	CMPQ          R10, $0x00000000
+	JLE           done10
+	MOVQ          R10, R11
+	MOVQ          $0x00000010, R12
+	CMPQ          R11, R12
+	CMOVQGT       R12, R11
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVQ         R12, K1
+	VMOVUPS.Z     (DX)(R8*1), K1, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z4, Z3, Z3
+	VMULPS        Z3, Z3, Z4
+	VXORPS        Z3, Z0, Z5
+	VMOVUPS       Z3, K1, (SI)(R8*1)
+	VMOVUPS       Z5, K1, (DI)(R8*1)
+	VMOVUPS.Z     Z4, K1, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z3, Z1, Z1
+	VCVTPS2PD     Y4, Z3
+	VADDPD        Z3, Z2, Z2
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x00000080, R10
+	JMP           row9
+
+done10:
+	VMOVUPD Z1, (SP)(R9*8)
+	VMOVUPD Z2, 64(SP)(R9*8)
+	ADDQ    $0x00000010, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip8
+	LEAQ    4096(AX), R8
+	XORQ    CX, CX
+
+fold3:
+	VMOVUPD       (SP), Z1
+	VMOVUPD       512(SP), Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       256(SP), Z2
+	VMOVUPD       768(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       128(SP), Z2
+	VMOVUPD       640(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       384(SP), Z3
+	VMOVUPD       896(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       64(SP), Z2
+	VMOVUPD       576(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       320(SP), Z3
+	VMOVUPD       832(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       192(SP), Z3
+	VMOVUPD       704(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       448(SP), Z4
+	VMOVUPD       960(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	MOVQ          c+0(FP), AX
+	MOVQ          104(AX), R9
+	MOVQ          136(AX), AX
+	VMOVSD        X1, (R9)(AX*8)
+	MOVQ          c+0(FP), AX
+	INCQ          136(AX)
+	JMP           block1
+
+end4:
+	VZEROUPPER
+	RET
+
+DATA signbitF32AVX512<>+0(SB)/4, $0x80000000
+GLOBL signbitF32AVX512<>(SB), RODATA|NOPTR, $4
+
+// func gaussianStreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianStreamingF32AVX512(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block11:
+	TESTQ CX, CX
+	JZ    end14
+	CMPQ  CX, $0x00000400
+	JLT   part12
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip15:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row16:
+	CMPQ          R10, $0x00000000
+	JLE           done17
+	VMOVUPS       (DX)(R8*1), Z17
+	VMOVUPS       (BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, (SI)(R8*1)
+	VMOVNTPS      Z19, (DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z1, Z1
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z2, Z2
+	VMOVUPS       64(DX)(R8*1), Z17
+	VMOVUPS       64(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 64(SI)(R8*1)
+	VMOVNTPS      Z19, 64(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z4, Z4
+	VMOVUPS       128(DX)(R8*1), Z17
+	VMOVUPS       128(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 128(SI)(R8*1)
+	VMOVNTPS      Z19, 128(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z6, Z6
+	VMOVUPS       192(DX)(R8*1), Z17
+	VMOVUPS       192(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 192(SI)(R8*1)
+	VMOVNTPS      Z19, 192(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z8, Z8
+	VMOVUPS       256(DX)(R8*1), Z17
+	VMOVUPS       256(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 256(SI)(R8*1)
+	VMOVNTPS      Z19, 256(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z10, Z10
+	VMOVUPS       320(DX)(R8*1), Z17
+	VMOVUPS       320(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 320(SI)(R8*1)
+	VMOVNTPS      Z19, 320(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z12, Z12
+	VMOVUPS       384(DX)(R8*1), Z17
+	VMOVUPS       384(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 384(SI)(R8*1)
+	VMOVNTPS      Z19, 384(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z14, Z14
+	VMOVUPS       448(DX)(R8*1), Z17
+	VMOVUPS       448(BX)(R8*1), Z18
+	VSUBPS        Z18, Z17, Z17
+	VMULPS        Z17, Z17, Z18
+	VXORPS        Z17, Z0, Z19
+	VMOVNTPS      Z17, 448(SI)(R8*1)
+	VMOVNTPS      Z19, 448(DI)(R8*1)
+	VEXTRACTF64X4 $0x01, Z18, Y17
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z17, Z16, Z16
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x00000080, R10
+	JMP           row16
+
+done17:
+	VMOVUPD Z1, (SP)(R9*8)
+	VMOVUPD Z2, 64(SP)(R9*8)
+	VMOVUPD Z3, 128(SP)(R9*8)
+	VMOVUPD Z4, 192(SP)(R9*8)
+	VMOVUPD Z5, 256(SP)(R9*8)
+	VMOVUPD Z6, 320(SP)(R9*8)
+	VMOVUPD Z7, 384(SP)(R9*8)
+	VMOVUPD Z8, 448(SP)(R9*8)
+	VMOVUPD Z9, 512(SP)(R9*8)
+	VMOVUPD Z10, 576(SP)(R9*8)
+	VMOVUPD Z11, 640(SP)(R9*8)
+	VMOVUPD Z12, 704(SP)(R9*8)
+	VMOVUPD Z13, 768(SP)(R9*8)
+	VMOVUPD Z14, 832(SP)(R9*8)
+	VMOVUPD Z15, 896(SP)(R9*8)
+	VMOVUPD Z16, 960(SP)(R9*8)
+	ADDQ    $0x00000080, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip15
+	LEAQ    4096(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold13
+
+part12:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip18:
+	LEAQ   (AX)(R9*4), R8
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row19:
+	CMPQ          R10, $0x00000000
+	JLE           done20
+	MOVQ          R10, R11
+	MOVQ          $0x00000010, R12
+	CMPQ          R11, R12
+	CMOVQGT       R12, R11
+	MOVQ          $-1, R12
+	BZHIQ         R11, R12, R12
+	KMOVQ         R12, K1
+	VMOVUPS.Z     (DX)(R8*1), K1, Z3
+	VMOVUPS.Z     (BX)(R8*1), K1, Z4
+	VSUBPS        Z4, Z3, Z3
+	VMULPS        Z3, Z3, Z4
+	VXORPS        Z3, Z0, Z5
+	VMOVUPS       Z3, K1, (SI)(R8*1)
+	VMOVUPS       Z5, K1, (DI)(R8*1)
+	VMOVUPS.Z     Z4, K1, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z3, Z1, Z1
+	VCVTPS2PD     Y4, Z3
+	VADDPD        Z3, Z2, Z2
+	ADDQ          $0x00000200, R8
+	SUBQ          $0x00000080, R10
+	JMP           row19
+
+done20:
+	VMOVUPD Z1, (SP)(R9*8)
+	VMOVUPD Z2, 64(SP)(R9*8)
+	ADDQ    $0x00000010, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip18
+	LEAQ    4096(AX), R8
+	XORQ    CX, CX
+
+fold13:
+	VMOVUPD       (SP), Z1
+	VMOVUPD       512(SP), Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       256(SP), Z2
+	VMOVUPD       768(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       128(SP), Z2
+	VMOVUPD       640(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       384(SP), Z3
+	VMOVUPD       896(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VMOVUPD       64(SP), Z2
+	VMOVUPD       576(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       320(SP), Z3
+	VMOVUPD       832(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       192(SP), Z3
+	VMOVUPD       704(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       448(SP), Z4
+	VMOVUPD       960(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	MOVQ          c+0(FP), AX
+	MOVQ          104(AX), R9
+	MOVQ          136(AX), AX
+	VMOVSD        X1, (R9)(AX*8)
+	MOVQ          c+0(FP), AX
+	INCQ          136(AX)
+	JMP           block11
+
+end14:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1F32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block21:
+	TESTQ CX, CX
+	JZ    end24
+	CMPQ  CX, $0x00000400
+	JLT   part22
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip25:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row26:
+	CMPQ          R12, $0x00000000
+	JLE           done27
+	VMOVUPS       (DX)(SI*1), Z18
+	VMOVUPS       (BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       (DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       (R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, (R9)(SI*1)
+	VMOVUPS       Z20, (R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z2, Z2
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VMOVUPS       64(DX)(SI*1), Z18
+	VMOVUPS       64(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       64(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       64(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 64(R9)(SI*1)
+	VMOVUPS       Z20, 64(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VMOVUPS       128(DX)(SI*1), Z18
+	VMOVUPS       128(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       128(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       128(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 128(R9)(SI*1)
+	VMOVUPS       Z20, 128(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VMOVUPS       192(DX)(SI*1), Z18
+	VMOVUPS       192(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       192(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       192(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 192(R9)(SI*1)
+	VMOVUPS       Z20, 192(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VMOVUPS       256(DX)(SI*1), Z18
+	VMOVUPS       256(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       256(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       256(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 256(R9)(SI*1)
+	VMOVUPS       Z20, 256(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VMOVUPS       320(DX)(SI*1), Z18
+	VMOVUPS       320(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       320(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       320(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 320(R9)(SI*1)
+	VMOVUPS       Z20, 320(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VMOVUPS       384(DX)(SI*1), Z18
+	VMOVUPS       384(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       384(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       384(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 384(R9)(SI*1)
+	VMOVUPS       Z20, 384(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VMOVUPS       448(DX)(SI*1), Z18
+	VMOVUPS       448(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       448(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       448(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 448(R9)(SI*1)
+	VMOVUPS       Z20, 448(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, SI
+	SUBQ          $0x00000080, R12
+	JMP           row26
+
+done27:
+	VMOVUPD Z2, (SP)(R11*8)
+	VMOVUPD Z3, 64(SP)(R11*8)
+	VMOVUPD Z4, 128(SP)(R11*8)
+	VMOVUPD Z5, 192(SP)(R11*8)
+	VMOVUPD Z6, 256(SP)(R11*8)
+	VMOVUPD Z7, 320(SP)(R11*8)
+	VMOVUPD Z8, 384(SP)(R11*8)
+	VMOVUPD Z9, 448(SP)(R11*8)
+	VMOVUPD Z10, 512(SP)(R11*8)
+	VMOVUPD Z11, 576(SP)(R11*8)
+	VMOVUPD Z12, 640(SP)(R11*8)
+	VMOVUPD Z13, 704(SP)(R11*8)
+	VMOVUPD Z14, 768(SP)(R11*8)
+	VMOVUPD Z15, 832(SP)(R11*8)
+	VMOVUPD Z16, 896(SP)(R11*8)
+	VMOVUPD Z17, 960(SP)(R11*8)
+	ADDQ    $0x00000080, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip25
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold23
+
+part22:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip28:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row29:
+	CMPQ          R12, $0x00000000
+	JLE           done30
+	MOVQ          R12, R13
+	MOVQ          $0x00000010, R14
+	CMPQ          R13, R14
+	CMOVQGT       R14, R13
+	MOVQ          $-1, R14
+	BZHIQ         R13, R14, R14
+	KMOVQ         R14, K1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z4
+	VMOVUPS.Z     (BX)(SI*1), K1, Z5
+	VSUBPS        Z5, Z4, Z4
+	VMULPS        Z4, Z4, Z5
+	VDIVPS        Z0, Z4, Z4
+	VMOVUPS.Z     (DI)(SI*1), K1, Z6
+	VMULPS        Z6, Z4, Z4
+	VMOVUPS.Z     (R8)(SI*1), K1, Z6
+	VMULPS        Z6, Z4, Z4
+	VXORPS        Z4, Z1, Z6
+	VMOVUPS       Z4, K1, (R9)(SI*1)
+	VMOVUPS       Z6, K1, (R10)(SI*1)
+	VMOVUPS.Z     Z5, K1, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z4, Z2, Z2
+	VCVTPS2PD     Y5, Z4
+	VADDPD        Z4, Z3, Z3
+	ADDQ          $0x00000200, SI
+	SUBQ          $0x00000080, R12
+	JMP           row29
+
+done30:
+	VMOVUPD Z2, (SP)(R11*8)
+	VMOVUPD Z3, 64(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip28
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold23:
+	VMOVUPD       (SP), Z2
+	VMOVUPD       512(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       256(SP), Z3
+	VMOVUPD       768(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       128(SP), Z3
+	VMOVUPD       640(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       384(SP), Z4
+	VMOVUPD       896(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       64(SP), Z3
+	VMOVUPD       576(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       320(SP), Z4
+	VMOVUPD       832(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       192(SP), Z4
+	VMOVUPD       704(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VMOVUPD       448(SP), Z5
+	VMOVUPD       960(SP), Z6
+	VADDPD        Z6, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), AX
+	MOVQ          104(AX), R11
+	MOVQ          136(AX), AX
+	VMOVSD        X2, (R11)(AX*8)
+	MOVQ          c+0(FP), AX
+	INCQ          136(AX)
+	JMP           block21
+
+end24:
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1StreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX512(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block31:
+	TESTQ CX, CX
+	JZ    end34
+	CMPQ  CX, $0x00000400
+	JLT   part32
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip35:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row36:
+	CMPQ          R12, $0x00000000
+	JLE           done37
+	VMOVUPS       (DX)(SI*1), Z18
+	VMOVUPS       (BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       (DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       (R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, (R9)(SI*1)
+	VMOVNTPS      Z20, (R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z2, Z2
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VMOVUPS       64(DX)(SI*1), Z18
+	VMOVUPS       64(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       64(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       64(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 64(R9)(SI*1)
+	VMOVNTPS      Z20, 64(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VMOVUPS       128(DX)(SI*1), Z18
+	VMOVUPS       128(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       128(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       128(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 128(R9)(SI*1)
+	VMOVNTPS      Z20, 128(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VMOVUPS       192(DX)(SI*1), Z18
+	VMOVUPS       192(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       192(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       192(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 192(R9)(SI*1)
+	VMOVNTPS      Z20, 192(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VMOVUPS       256(DX)(SI*1), Z18
+	VMOVUPS       256(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       256(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       256(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 256(R9)(SI*1)
+	VMOVNTPS      Z20, 256(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VMOVUPS       320(DX)(SI*1), Z18
+	VMOVUPS       320(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       320(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       320(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 320(R9)(SI*1)
+	VMOVNTPS      Z20, 320(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VMOVUPS       384(DX)(SI*1), Z18
+	VMOVUPS       384(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       384(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       384(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 384(R9)(SI*1)
+	VMOVNTPS      Z20, 384(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VMOVUPS       448(DX)(SI*1), Z18
+	VMOVUPS       448(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       448(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VMOVUPS       448(R8)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVNTPS      Z18, 448(R9)(SI*1)
+	VMOVNTPS      Z20, 448(R10)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, SI
+	SUBQ          $0x00000080, R12
+	JMP           row36
+
+done37:
+	VMOVUPD Z2, (SP)(R11*8)
+	VMOVUPD Z3, 64(SP)(R11*8)
+	VMOVUPD Z4, 128(SP)(R11*8)
+	VMOVUPD Z5, 192(SP)(R11*8)
+	VMOVUPD Z6, 256(SP)(R11*8)
+	VMOVUPD Z7, 320(SP)(R11*8)
+	VMOVUPD Z8, 384(SP)(R11*8)
+	VMOVUPD Z9, 448(SP)(R11*8)
+	VMOVUPD Z10, 512(SP)(R11*8)
+	VMOVUPD Z11, 576(SP)(R11*8)
+	VMOVUPD Z12, 640(SP)(R11*8)
+	VMOVUPD Z13, 704(SP)(R11*8)
+	VMOVUPD Z14, 768(SP)(R11*8)
+	VMOVUPD Z15, 832(SP)(R11*8)
+	VMOVUPD Z16, 896(SP)(R11*8)
+	VMOVUPD Z17, 960(SP)(R11*8)
+	ADDQ    $0x00000080, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip35
+	LEAQ    4096(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold33
+
+part32:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip38:
+	LEAQ   (AX)(R11*4), SI
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row39:
+	CMPQ          R12, $0x00000000
+	JLE           done40
+	MOVQ          R12, R13
+	MOVQ          $0x00000010, R14
+	CMPQ          R13, R14
+	CMOVQGT       R14, R13
+	MOVQ          $-1, R14
+	BZHIQ         R13, R14, R14
+	KMOVQ         R14, K1
+	VMOVUPS.Z     (DX)(SI*1), K1, Z4
+	VMOVUPS.Z     (BX)(SI*1), K1, Z5
+	VSUBPS        Z5, Z4, Z4
+	VMULPS        Z4, Z4, Z5
+	VDIVPS        Z0, Z4, Z4
+	VMOVUPS.Z     (DI)(SI*1), K1, Z6
+	VMULPS        Z6, Z4, Z4
+	VMOVUPS.Z     (R8)(SI*1), K1, Z6
+	VMULPS        Z6, Z4, Z4
+	VXORPS        Z4, Z1, Z6
+	VMOVUPS       Z4, K1, (R9)(SI*1)
+	VMOVUPS       Z6, K1, (R10)(SI*1)
+	VMOVUPS.Z     Z5, K1, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VADDPD        Z4, Z2, Z2
+	VCVTPS2PD     Y5, Z4
+	VADDPD        Z4, Z3, Z3
+	ADDQ          $0x00000200, SI
+	SUBQ          $0x00000080, R12
+	JMP           row39
+
+done40:
+	VMOVUPD Z2, (SP)(R11*8)
+	VMOVUPD Z3, 64(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip38
+	LEAQ    4096(AX), SI
+	XORQ    CX, CX
+
+fold33:
+	VMOVUPD       (SP), Z2
+	VMOVUPD       512(SP), Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       256(SP), Z3
+	VMOVUPD       768(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       128(SP), Z3
+	VMOVUPD       640(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       384(SP), Z4
+	VMOVUPD       896(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VMOVUPD       64(SP), Z3
+	VMOVUPD       576(SP), Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       320(SP), Z4
+	VMOVUPD       832(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VMOVUPD       192(SP), Z4
+	VMOVUPD       704(SP), Z5
+	VADDPD        Z5, Z4, Z4
+	VMOVUPD       448(SP), Z5
+	VMOVUPD       960(SP), Z6
+	VADDPD        Z6, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), AX
+	MOVQ          104(AX), R11
+	MOVQ          136(AX), AX
+	VMOVSD        X2, (R11)(AX*8)
+	MOVQ          c+0(FP), AX
+	INCQ          136(AX)
+	JMP           block31
+
+end34:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func laplacianF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
 TEXT ·laplacianF32AVX512(SB), NOSPLIT, $0-8
@@ -22,9 +1189,9 @@ TEXT ·laplacianF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop1:
+loop41:
 	CMPQ       CX, $0x00000040
-	JLT        done2
+	JLT        done42
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -67,12 +1234,12 @@ loop1:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop1
+	JMP        loop41
 
-done2:
-loop3:
+done42:
+loop43:
 	CMPQ       CX, $0x00000010
-	JLT        done4
+	JLT        done44
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -85,11 +1252,11 @@ loop3:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop3
+	JMP        loop43
 
-done4:
+done44:
 	TESTQ      CX, CX
-	JZ         end5
+	JZ         end45
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -109,7 +1276,7 @@ done4:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end5:
+end45:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -132,9 +1299,6 @@ end5:
 DATA oneF32AVX512<>+0(SB)/4, $0x3f800000
 GLOBL oneF32AVX512<>(SB), RODATA|NOPTR, $4
 
-DATA signbitF32AVX512<>+0(SB)/4, $0x80000000
-GLOBL signbitF32AVX512<>(SB), RODATA|NOPTR, $4
-
 // func laplacianStreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
 TEXT ·laplacianStreamingF32AVX512(SB), NOSPLIT, $0-8
@@ -153,9 +1317,9 @@ TEXT ·laplacianStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop6:
+loop46:
 	CMPQ       CX, $0x00000040
-	JLT        done7
+	JLT        done47
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -198,12 +1362,12 @@ loop6:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop6
+	JMP        loop46
 
-done7:
-loop8:
+done47:
+loop48:
 	CMPQ       CX, $0x00000010
-	JLT        done9
+	JLT        done49
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -216,11 +1380,11 @@ loop8:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop8
+	JMP        loop48
 
-done9:
+done49:
 	TESTQ      CX, CX
-	JZ         end10
+	JZ         end50
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -240,7 +1404,7 @@ done9:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end10:
+end50:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -280,9 +1444,9 @@ TEXT ·laplacianModulatorF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop11:
+loop51:
 	CMPQ       CX, $0x00000040
-	JLT        done12
+	JLT        done52
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -333,12 +1497,12 @@ loop11:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop11
+	JMP        loop51
 
-done12:
-loop13:
+done52:
+loop53:
 	CMPQ       CX, $0x00000010
-	JLT        done14
+	JLT        done54
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -353,11 +1517,11 @@ loop13:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop13
+	JMP        loop53
 
-done14:
+done54:
 	TESTQ      CX, CX
-	JZ         end15
+	JZ         end55
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -379,7 +1543,7 @@ done14:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end15:
+end55:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -418,9 +1582,9 @@ TEXT ·laplacianModulatorStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop16:
+loop56:
 	CMPQ       CX, $0x00000040
-	JLT        done17
+	JLT        done57
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -471,12 +1635,12 @@ loop16:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop16
+	JMP        loop56
 
-done17:
-loop18:
+done57:
+loop58:
 	CMPQ       CX, $0x00000010
-	JLT        done19
+	JLT        done59
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -491,11 +1655,11 @@ loop18:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop18
+	JMP        loop58
 
-done19:
+done59:
 	TESTQ      CX, CX
-	JZ         end20
+	JZ         end60
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -517,7 +1681,7 @@ done19:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end20:
+end60:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -558,9 +1722,9 @@ TEXT ·laplacianModulator1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop21:
+loop61:
 	CMPQ       CX, $0x00000040
-	JLT        done22
+	JLT        done62
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -607,12 +1771,12 @@ loop21:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop21
+	JMP        loop61
 
-done22:
-loop23:
+done62:
+loop63:
 	CMPQ       CX, $0x00000010
-	JLT        done24
+	JLT        done64
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -626,11 +1790,11 @@ loop23:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop23
+	JMP        loop63
 
-done24:
+done64:
 	TESTQ      CX, CX
-	JZ         end25
+	JZ         end65
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -651,7 +1815,7 @@ done24:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end25:
+end65:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -691,9 +1855,9 @@ TEXT ·laplacianModulator1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop26:
+loop66:
 	CMPQ       CX, $0x00000040
-	JLT        done27
+	JLT        done67
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -740,12 +1904,12 @@ loop26:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop26
+	JMP        loop66
 
-done27:
-loop28:
+done67:
+loop68:
 	CMPQ       CX, $0x00000010
-	JLT        done29
+	JLT        done69
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -759,11 +1923,11 @@ loop28:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop28
+	JMP        loop68
 
-done29:
+done69:
 	TESTQ      CX, CX
-	JZ         end30
+	JZ         end70
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -784,7 +1948,7 @@ done29:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end30:
+end70:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -820,15 +1984,15 @@ TEXT ·laplacianL1F32AVX512(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block31:
+block71:
 	TESTQ CX, CX
-	JZ    end34
+	JZ    end74
 	CMPQ  CX, $0x00000400
-	JLT   part32
+	JLT   part72
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip35:
+strip75:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -849,9 +2013,9 @@ strip35:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row36:
+row76:
 	CMPQ          R10, $0x00000000
-	JLE           done37
+	JLE           done77
 	VMOVUPS       (DX)(R8*1), Z19
 	VMOVUPS       (BX)(R8*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -966,9 +2130,9 @@ row36:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R8
 	SUBQ          $0x00000080, R10
-	JMP           row36
+	JMP           row76
 
-done37:
+done77:
 	VMOVUPD Z3, (SP)(R9*8)
 	VMOVUPD Z4, 64(SP)(R9*8)
 	VMOVUPD Z5, 128(SP)(R9*8)
@@ -987,25 +2151,25 @@ done37:
 	VMOVUPD Z18, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip35
+	JLT     strip75
 	LEAQ    4096(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold33
+	JMP     fold73
 
-part32:
+part72:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip38:
+strip78:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row39:
+row79:
 	CMPQ          R10, $0x00000000
-	JLE           done40
+	JLE           done80
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -1030,18 +2194,18 @@ row39:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R8
 	SUBQ          $0x00000080, R10
-	JMP           row39
+	JMP           row79
 
-done40:
+done80:
 	VMOVUPD Z3, (SP)(R9*8)
 	VMOVUPD Z4, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip38
+	JLT     strip78
 	LEAQ    4096(AX), R8
 	XORQ    CX, CX
 
-fold33:
+fold73:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -1085,9 +2249,9 @@ fold33:
 	VMOVSD        X3, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block31
+	JMP           block71
 
-end34:
+end74:
 	VZEROUPPER
 	RET
 
@@ -1106,15 +2270,15 @@ TEXT ·laplacianL1StreamingF32AVX512(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block41:
+block81:
 	TESTQ CX, CX
-	JZ    end44
+	JZ    end84
 	CMPQ  CX, $0x00000400
-	JLT   part42
+	JLT   part82
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip45:
+strip85:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -1135,9 +2299,9 @@ strip45:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row46:
+row86:
 	CMPQ          R10, $0x00000000
-	JLE           done47
+	JLE           done87
 	VMOVUPS       (DX)(R8*1), Z19
 	VMOVUPS       (BX)(R8*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -1252,9 +2416,9 @@ row46:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R8
 	SUBQ          $0x00000080, R10
-	JMP           row46
+	JMP           row86
 
-done47:
+done87:
 	VMOVUPD Z3, (SP)(R9*8)
 	VMOVUPD Z4, 64(SP)(R9*8)
 	VMOVUPD Z5, 128(SP)(R9*8)
@@ -1273,25 +2437,25 @@ done47:
 	VMOVUPD Z18, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip45
+	JLT     strip85
 	LEAQ    4096(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold43
+	JMP     fold83
 
-part42:
+part82:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip48:
+strip88:
 	LEAQ   (AX)(R9*4), R8
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row49:
+row89:
 	CMPQ          R10, $0x00000000
-	JLE           done50
+	JLE           done90
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -1316,18 +2480,18 @@ row49:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R8
 	SUBQ          $0x00000080, R10
-	JMP           row49
+	JMP           row89
 
-done50:
+done90:
 	VMOVUPD Z3, (SP)(R9*8)
 	VMOVUPD Z4, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip48
+	JLT     strip88
 	LEAQ    4096(AX), R8
 	XORQ    CX, CX
 
-fold43:
+fold83:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -1371,9 +2535,9 @@ fold43:
 	VMOVSD        X3, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block41
+	JMP           block81
 
-end44:
+end84:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1394,15 +2558,15 @@ TEXT ·laplacianL1ModulatorF32AVX512(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block51:
+block91:
 	TESTQ CX, CX
-	JZ    end54
+	JZ    end94
 	CMPQ  CX, $0x00000400
-	JLT   part52
+	JLT   part92
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip55:
+strip95:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -1423,9 +2587,9 @@ strip55:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row56:
+row96:
 	CMPQ          R11, $0x00000000
-	JLE           done57
+	JLE           done97
 	VMOVUPS       (DX)(R9*1), Z19
 	VMOVUPS       (BX)(R9*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -1556,9 +2720,9 @@ row56:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
 	SUBQ          $0x00000080, R11
-	JMP           row56
+	JMP           row96
 
-done57:
+done97:
 	VMOVUPD Z3, (SP)(R10*8)
 	VMOVUPD Z4, 64(SP)(R10*8)
 	VMOVUPD Z5, 128(SP)(R10*8)
@@ -1577,25 +2741,25 @@ done57:
 	VMOVUPD Z18, 960(SP)(R10*8)
 	ADDQ    $0x00000080, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip55
+	JLT     strip95
 	LEAQ    4096(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold53
+	JMP     fold93
 
-part52:
+part92:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip58:
+strip98:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row59:
+row99:
 	CMPQ          R11, $0x00000000
-	JLE           done60
+	JLE           done100
 	MOVQ          R11, R12
 	MOVQ          $0x00000010, R13
 	CMPQ          R12, R13
@@ -1622,18 +2786,18 @@ row59:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R9
 	SUBQ          $0x00000080, R11
-	JMP           row59
+	JMP           row99
 
-done60:
+done100:
 	VMOVUPD Z3, (SP)(R10*8)
 	VMOVUPD Z4, 64(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip58
+	JLT     strip98
 	LEAQ    4096(AX), R9
 	XORQ    CX, CX
 
-fold53:
+fold93:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -1677,9 +2841,9 @@ fold53:
 	VMOVSD        X3, (R10)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block51
+	JMP           block91
 
-end54:
+end94:
 	VZEROUPPER
 	RET
 
@@ -1699,15 +2863,15 @@ TEXT ·laplacianL1ModulatorStreamingF32AVX512(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block61:
+block101:
 	TESTQ CX, CX
-	JZ    end64
+	JZ    end104
 	CMPQ  CX, $0x00000400
-	JLT   part62
+	JLT   part102
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip65:
+strip105:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -1728,9 +2892,9 @@ strip65:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row66:
+row106:
 	CMPQ          R11, $0x00000000
-	JLE           done67
+	JLE           done107
 	VMOVUPS       (DX)(R9*1), Z19
 	VMOVUPS       (BX)(R9*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -1861,9 +3025,9 @@ row66:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
 	SUBQ          $0x00000080, R11
-	JMP           row66
+	JMP           row106
 
-done67:
+done107:
 	VMOVUPD Z3, (SP)(R10*8)
 	VMOVUPD Z4, 64(SP)(R10*8)
 	VMOVUPD Z5, 128(SP)(R10*8)
@@ -1882,25 +3046,25 @@ done67:
 	VMOVUPD Z18, 960(SP)(R10*8)
 	ADDQ    $0x00000080, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip65
+	JLT     strip105
 	LEAQ    4096(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold63
+	JMP     fold103
 
-part62:
+part102:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip68:
+strip108:
 	LEAQ   (AX)(R10*4), R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row69:
+row109:
 	CMPQ          R11, $0x00000000
-	JLE           done70
+	JLE           done110
 	MOVQ          R11, R12
 	MOVQ          $0x00000010, R13
 	CMPQ          R12, R13
@@ -1927,18 +3091,18 @@ row69:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R9
 	SUBQ          $0x00000080, R11
-	JMP           row69
+	JMP           row109
 
-done70:
+done110:
 	VMOVUPD Z3, (SP)(R10*8)
 	VMOVUPD Z4, 64(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip68
+	JLT     strip108
 	LEAQ    4096(AX), R9
 	XORQ    CX, CX
 
-fold63:
+fold103:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -1982,9 +3146,9 @@ fold63:
 	VMOVSD        X3, (R10)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block61
+	JMP           block101
 
-end64:
+end104:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2006,15 +3170,15 @@ TEXT ·laplacianL1Modulator1F32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block71:
+block111:
 	TESTQ CX, CX
-	JZ    end74
+	JZ    end114
 	CMPQ  CX, $0x00000400
-	JLT   part72
+	JLT   part112
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip75:
+strip115:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2035,9 +3199,9 @@ strip75:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row76:
+row116:
 	CMPQ          R10, $0x00000000
-	JLE           done77
+	JLE           done117
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -2160,9 +3324,9 @@ row76:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row76
+	JMP           row116
 
-done77:
+done117:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	VMOVUPD Z6, 128(SP)(R9*8)
@@ -2181,25 +3345,25 @@ done77:
 	VMOVUPD Z19, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip75
+	JLT     strip115
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold73
+	JMP     fold113
 
-part72:
+part112:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip78:
+strip118:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row79:
+row119:
 	CMPQ          R10, $0x00000000
-	JLE           done80
+	JLE           done120
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -2225,18 +3389,18 @@ row79:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row79
+	JMP           row119
 
-done80:
+done120:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip78
+	JLT     strip118
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold73:
+fold113:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -2280,9 +3444,9 @@ fold73:
 	VMOVSD        X4, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block71
+	JMP           block111
 
-end74:
+end114:
 	VZEROUPPER
 	RET
 
@@ -2303,15 +3467,15 @@ TEXT ·laplacianL1Modulator1StreamingF32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block81:
+block121:
 	TESTQ CX, CX
-	JZ    end84
+	JZ    end124
 	CMPQ  CX, $0x00000400
-	JLT   part82
+	JLT   part122
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip85:
+strip125:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2332,9 +3496,9 @@ strip85:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row86:
+row126:
 	CMPQ          R10, $0x00000000
-	JLE           done87
+	JLE           done127
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -2457,9 +3621,9 @@ row86:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row86
+	JMP           row126
 
-done87:
+done127:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	VMOVUPD Z6, 128(SP)(R9*8)
@@ -2478,25 +3642,25 @@ done87:
 	VMOVUPD Z19, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip85
+	JLT     strip125
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold83
+	JMP     fold123
 
-part82:
+part122:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip88:
+strip128:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row89:
+row129:
 	CMPQ          R10, $0x00000000
-	JLE           done90
+	JLE           done130
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -2522,18 +3686,18 @@ row89:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row89
+	JMP           row129
 
-done90:
+done130:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip88
+	JLT     strip128
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold83:
+fold123:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -2577,9 +3741,9 @@ fold83:
 	VMOVSD        X4, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block81
+	JMP           block121
 
-end84:
+end124:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2604,9 +3768,9 @@ TEXT ·laplacianScaledModulatorMaskF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop91:
+loop131:
 	CMPQ       CX, $0x00000040
-	JLT        done92
+	JLT        done132
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -2665,12 +3829,12 @@ loop91:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop91
+	JMP        loop131
 
-done92:
-loop93:
+done132:
+loop133:
 	CMPQ       CX, $0x00000010
-	JLT        done94
+	JLT        done134
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -2687,11 +3851,11 @@ loop93:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop93
+	JMP        loop133
 
-done94:
+done134:
 	TESTQ      CX, CX
-	JZ         end95
+	JZ         end135
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -2715,7 +3879,7 @@ done94:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end95:
+end135:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -2755,9 +3919,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop96:
+loop136:
 	CMPQ       CX, $0x00000040
-	JLT        done97
+	JLT        done137
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -2816,12 +3980,12 @@ loop96:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop96
+	JMP        loop136
 
-done97:
-loop98:
+done137:
+loop138:
 	CMPQ       CX, $0x00000010
-	JLT        done99
+	JLT        done139
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -2838,11 +4002,11 @@ loop98:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop98
+	JMP        loop138
 
-done99:
+done139:
 	TESTQ      CX, CX
-	JZ         end100
+	JZ         end140
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -2866,7 +4030,7 @@ done99:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end100:
+end140:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -2907,9 +4071,9 @@ TEXT ·laplacianScaledScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop101:
+loop141:
 	CMPQ       CX, $0x00000040
-	JLT        done102
+	JLT        done142
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -2956,12 +4120,12 @@ loop101:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop101
+	JMP        loop141
 
-done102:
-loop103:
+done142:
+loop143:
 	CMPQ       CX, $0x00000010
-	JLT        done104
+	JLT        done144
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -2975,11 +4139,11 @@ loop103:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop103
+	JMP        loop143
 
-done104:
+done144:
 	TESTQ      CX, CX
-	JZ         end105
+	JZ         end145
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -3000,7 +4164,7 @@ done104:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end105:
+end145:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3040,9 +4204,9 @@ TEXT ·laplacianScaledScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop106:
+loop146:
 	CMPQ       CX, $0x00000040
-	JLT        done107
+	JLT        done147
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3089,12 +4253,12 @@ loop106:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop106
+	JMP        loop146
 
-done107:
-loop108:
+done147:
+loop148:
 	CMPQ       CX, $0x00000010
-	JLT        done109
+	JLT        done149
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3108,11 +4272,11 @@ loop108:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop108
+	JMP        loop148
 
-done109:
+done149:
 	TESTQ      CX, CX
-	JZ         end110
+	JZ         end150
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -3133,7 +4297,7 @@ done109:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end110:
+end150:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3175,9 +4339,9 @@ TEXT ·laplacianScaledMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop111:
+loop151:
 	CMPQ       CX, $0x00000040
-	JLT        done112
+	JLT        done152
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3232,12 +4396,12 @@ loop111:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop111
+	JMP        loop151
 
-done112:
-loop113:
+done152:
+loop153:
 	CMPQ       CX, $0x00000010
-	JLT        done114
+	JLT        done154
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3253,11 +4417,11 @@ loop113:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop113
+	JMP        loop153
 
-done114:
+done154:
 	TESTQ      CX, CX
-	JZ         end115
+	JZ         end155
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -3280,7 +4444,7 @@ done114:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end115:
+end155:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3321,9 +4485,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop116:
+loop156:
 	CMPQ       CX, $0x00000040
-	JLT        done117
+	JLT        done157
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3378,12 +4542,12 @@ loop116:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop116
+	JMP        loop156
 
-done117:
-loop118:
+done157:
+loop158:
 	CMPQ       CX, $0x00000010
-	JLT        done119
+	JLT        done159
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3399,11 +4563,11 @@ loop118:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop118
+	JMP        loop158
 
-done119:
+done159:
 	TESTQ      CX, CX
-	JZ         end120
+	JZ         end160
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -3426,7 +4590,7 @@ done119:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end120:
+end160:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3469,9 +4633,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop121:
+loop161:
 	CMPQ       CX, $0x00000040
-	JLT        done122
+	JLT        done162
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3534,12 +4698,12 @@ loop121:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop121
+	JMP        loop161
 
-done122:
-loop123:
+done162:
+loop163:
 	CMPQ       CX, $0x00000010
-	JLT        done124
+	JLT        done164
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3557,11 +4721,11 @@ loop123:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop123
+	JMP        loop163
 
-done124:
+done164:
 	TESTQ      CX, CX
-	JZ         end125
+	JZ         end165
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3586,7 +4750,7 @@ done124:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end125:
+end165:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3628,9 +4792,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop126:
+loop166:
 	CMPQ       CX, $0x00000040
-	JLT        done127
+	JLT        done167
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3693,12 +4857,12 @@ loop126:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop126
+	JMP        loop166
 
-done127:
-loop128:
+done167:
+loop168:
 	CMPQ       CX, $0x00000010
-	JLT        done129
+	JLT        done169
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3716,11 +4880,11 @@ loop128:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop128
+	JMP        loop168
 
-done129:
+done169:
 	TESTQ      CX, CX
-	JZ         end130
+	JZ         end170
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3745,7 +4909,7 @@ done129:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end130:
+end170:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -3783,15 +4947,15 @@ TEXT ·laplacianScaledL1ModulatorMaskF32AVX512(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block131:
+block171:
 	TESTQ CX, CX
-	JZ    end134
+	JZ    end174
 	CMPQ  CX, $0x00000400
-	JLT   part132
+	JLT   part172
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip135:
+strip175:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -3812,9 +4976,9 @@ strip135:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row136:
+row176:
 	CMPQ          R12, $0x00000000
-	JLE           done137
+	JLE           done177
 	VMOVUPS       (DX)(R10*1), Z19
 	VMOVUPS       (BX)(R10*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -3961,9 +5125,9 @@ row136:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
 	SUBQ          $0x00000080, R12
-	JMP           row136
+	JMP           row176
 
-done137:
+done177:
 	VMOVUPD Z3, (SP)(R11*8)
 	VMOVUPD Z4, 64(SP)(R11*8)
 	VMOVUPD Z5, 128(SP)(R11*8)
@@ -3982,25 +5146,25 @@ done137:
 	VMOVUPD Z18, 960(SP)(R11*8)
 	ADDQ    $0x00000080, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip135
+	JLT     strip175
 	LEAQ    4096(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold133
+	JMP     fold173
 
-part132:
+part172:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip138:
+strip178:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row139:
+row179:
 	CMPQ          R12, $0x00000000
-	JLE           done140
+	JLE           done180
 	MOVQ          R12, R13
 	MOVQ          $0x00000010, R14
 	CMPQ          R13, R14
@@ -4029,18 +5193,18 @@ row139:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R10
 	SUBQ          $0x00000080, R12
-	JMP           row139
+	JMP           row179
 
-done140:
+done180:
 	VMOVUPD Z3, (SP)(R11*8)
 	VMOVUPD Z4, 64(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip138
+	JLT     strip178
 	LEAQ    4096(AX), R10
 	XORQ    CX, CX
 
-fold133:
+fold173:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -4084,9 +5248,9 @@ fold133:
 	VMOVSD        X3, (R11)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block131
+	JMP           block171
 
-end134:
+end174:
 	VZEROUPPER
 	RET
 
@@ -4107,15 +5271,15 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX512(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block141:
+block181:
 	TESTQ CX, CX
-	JZ    end144
+	JZ    end184
 	CMPQ  CX, $0x00000400
-	JLT   part142
+	JLT   part182
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip145:
+strip185:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -4136,9 +5300,9 @@ strip145:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row146:
+row186:
 	CMPQ          R12, $0x00000000
-	JLE           done147
+	JLE           done187
 	VMOVUPS       (DX)(R10*1), Z19
 	VMOVUPS       (BX)(R10*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -4285,9 +5449,9 @@ row146:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
 	SUBQ          $0x00000080, R12
-	JMP           row146
+	JMP           row186
 
-done147:
+done187:
 	VMOVUPD Z3, (SP)(R11*8)
 	VMOVUPD Z4, 64(SP)(R11*8)
 	VMOVUPD Z5, 128(SP)(R11*8)
@@ -4306,25 +5470,25 @@ done147:
 	VMOVUPD Z18, 960(SP)(R11*8)
 	ADDQ    $0x00000080, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip145
+	JLT     strip185
 	LEAQ    4096(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold143
+	JMP     fold183
 
-part142:
+part182:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip148:
+strip188:
 	LEAQ   (AX)(R11*4), R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row149:
+row189:
 	CMPQ          R12, $0x00000000
-	JLE           done150
+	JLE           done190
 	MOVQ          R12, R13
 	MOVQ          $0x00000010, R14
 	CMPQ          R13, R14
@@ -4353,18 +5517,18 @@ row149:
 	VADDPD        Z5, Z4, Z4
 	ADDQ          $0x00000200, R10
 	SUBQ          $0x00000080, R12
-	JMP           row149
+	JMP           row189
 
-done150:
+done190:
 	VMOVUPD Z3, (SP)(R11*8)
 	VMOVUPD Z4, 64(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip148
+	JLT     strip188
 	LEAQ    4096(AX), R10
 	XORQ    CX, CX
 
-fold143:
+fold183:
 	VMOVUPD       (SP), Z3
 	VMOVUPD       512(SP), Z4
 	VADDPD        Z4, Z3, Z3
@@ -4408,9 +5572,9 @@ fold143:
 	VMOVSD        X3, (R11)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block141
+	JMP           block181
 
-end144:
+end184:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -4432,15 +5596,15 @@ TEXT ·laplacianScaledL1Scale1F32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block151:
+block191:
 	TESTQ CX, CX
-	JZ    end154
+	JZ    end194
 	CMPQ  CX, $0x00000400
-	JLT   part152
+	JLT   part192
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip155:
+strip195:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -4461,9 +5625,9 @@ strip155:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row156:
+row196:
 	CMPQ          R10, $0x00000000
-	JLE           done157
+	JLE           done197
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -4586,9 +5750,9 @@ row156:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row156
+	JMP           row196
 
-done157:
+done197:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	VMOVUPD Z6, 128(SP)(R9*8)
@@ -4607,25 +5771,25 @@ done157:
 	VMOVUPD Z19, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip155
+	JLT     strip195
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold153
+	JMP     fold193
 
-part152:
+part192:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip158:
+strip198:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row159:
+row199:
 	CMPQ          R10, $0x00000000
-	JLE           done160
+	JLE           done200
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -4651,18 +5815,18 @@ row159:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row159
+	JMP           row199
 
-done160:
+done200:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip158
+	JLT     strip198
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold153:
+fold193:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -4706,9 +5870,9 @@ fold153:
 	VMOVSD        X4, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block151
+	JMP           block191
 
-end154:
+end194:
 	VZEROUPPER
 	RET
 
@@ -4729,15 +5893,15 @@ TEXT ·laplacianScaledL1Scale1StreamingF32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block161:
+block201:
 	TESTQ CX, CX
-	JZ    end164
+	JZ    end204
 	CMPQ  CX, $0x00000400
-	JLT   part162
+	JLT   part202
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip165:
+strip205:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -4758,9 +5922,9 @@ strip165:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row166:
+row206:
 	CMPQ          R10, $0x00000000
-	JLE           done167
+	JLE           done207
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -4883,9 +6047,9 @@ row166:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row166
+	JMP           row206
 
-done167:
+done207:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	VMOVUPD Z6, 128(SP)(R9*8)
@@ -4904,25 +6068,25 @@ done167:
 	VMOVUPD Z19, 960(SP)(R9*8)
 	ADDQ    $0x00000080, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip165
+	JLT     strip205
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold163
+	JMP     fold203
 
-part162:
+part202:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip168:
+strip208:
 	LEAQ   (AX)(R9*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row169:
+row209:
 	CMPQ          R10, $0x00000000
-	JLE           done170
+	JLE           done210
 	MOVQ          R10, R11
 	MOVQ          $0x00000010, R12
 	CMPQ          R11, R12
@@ -4948,18 +6112,18 @@ row169:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R10
-	JMP           row169
+	JMP           row209
 
-done170:
+done210:
 	VMOVUPD Z4, (SP)(R9*8)
 	VMOVUPD Z5, 64(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip168
+	JLT     strip208
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold163:
+fold203:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -5003,9 +6167,9 @@ fold163:
 	VMOVSD        X4, (R9)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block161
+	JMP           block201
 
-end164:
+end204:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5028,15 +6192,15 @@ TEXT ·laplacianScaledL1MaskScale1F32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block171:
+block211:
 	TESTQ CX, CX
-	JZ    end174
+	JZ    end214
 	CMPQ  CX, $0x00000400
-	JLT   part172
+	JLT   part212
 	MOVQ  SI, AX
 	XORQ  R10, R10
 
-strip175:
+strip215:
 	LEAQ   (AX)(R10*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5057,9 +6221,9 @@ strip175:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row176:
+row216:
 	CMPQ          R11, $0x00000000
-	JLE           done177
+	JLE           done217
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -5198,9 +6362,9 @@ row176:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R11
-	JMP           row176
+	JMP           row216
 
-done177:
+done217:
 	VMOVUPD Z4, (SP)(R10*8)
 	VMOVUPD Z5, 64(SP)(R10*8)
 	VMOVUPD Z6, 128(SP)(R10*8)
@@ -5219,25 +6383,25 @@ done177:
 	VMOVUPD Z19, 960(SP)(R10*8)
 	ADDQ    $0x00000080, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip175
+	JLT     strip215
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold173
+	JMP     fold213
 
-part172:
+part212:
 	MOVQ SI, AX
 	XORQ R10, R10
 
-strip178:
+strip218:
 	LEAQ   (AX)(R10*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row179:
+row219:
 	CMPQ          R11, $0x00000000
-	JLE           done180
+	JLE           done220
 	MOVQ          R11, R12
 	MOVQ          $0x00000010, R13
 	CMPQ          R12, R13
@@ -5265,18 +6429,18 @@ row179:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R11
-	JMP           row179
+	JMP           row219
 
-done180:
+done220:
 	VMOVUPD Z4, (SP)(R10*8)
 	VMOVUPD Z5, 64(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip178
+	JLT     strip218
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold173:
+fold213:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -5320,9 +6484,9 @@ fold173:
 	VMOVSD        X4, (R10)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block171
+	JMP           block211
 
-end174:
+end214:
 	VZEROUPPER
 	RET
 
@@ -5344,15 +6508,15 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block181:
+block221:
 	TESTQ CX, CX
-	JZ    end184
+	JZ    end224
 	CMPQ  CX, $0x00000400
-	JLT   part182
+	JLT   part222
 	MOVQ  SI, AX
 	XORQ  R10, R10
 
-strip185:
+strip225:
 	LEAQ   (AX)(R10*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5373,9 +6537,9 @@ strip185:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row186:
+row226:
 	CMPQ          R11, $0x00000000
-	JLE           done187
+	JLE           done227
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -5514,9 +6678,9 @@ row186:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R11
-	JMP           row186
+	JMP           row226
 
-done187:
+done227:
 	VMOVUPD Z4, (SP)(R10*8)
 	VMOVUPD Z5, 64(SP)(R10*8)
 	VMOVUPD Z6, 128(SP)(R10*8)
@@ -5535,25 +6699,25 @@ done187:
 	VMOVUPD Z19, 960(SP)(R10*8)
 	ADDQ    $0x00000080, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip185
+	JLT     strip225
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold183
+	JMP     fold223
 
-part182:
+part222:
 	MOVQ SI, AX
 	XORQ R10, R10
 
-strip188:
+strip228:
 	LEAQ   (AX)(R10*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row189:
+row229:
 	CMPQ          R11, $0x00000000
-	JLE           done190
+	JLE           done230
 	MOVQ          R11, R12
 	MOVQ          $0x00000010, R13
 	CMPQ          R12, R13
@@ -5581,18 +6745,18 @@ row189:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R11
-	JMP           row189
+	JMP           row229
 
-done190:
+done230:
 	VMOVUPD Z4, (SP)(R10*8)
 	VMOVUPD Z5, 64(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip188
+	JLT     strip228
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold183:
+fold223:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -5636,9 +6800,9 @@ fold183:
 	VMOVSD        X4, (R10)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block181
+	JMP           block221
 
-end184:
+end224:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5662,15 +6826,15 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block191:
+block231:
 	TESTQ CX, CX
-	JZ    end194
+	JZ    end234
 	CMPQ  CX, $0x00000400
-	JLT   part192
+	JLT   part232
 	MOVQ  SI, AX
 	XORQ  R11, R11
 
-strip195:
+strip235:
 	LEAQ   (AX)(R11*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5691,9 +6855,9 @@ strip195:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row196:
+row236:
 	CMPQ          R12, $0x00000000
-	JLE           done197
+	JLE           done237
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -5848,9 +7012,9 @@ row196:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R12
-	JMP           row196
+	JMP           row236
 
-done197:
+done237:
 	VMOVUPD Z4, (SP)(R11*8)
 	VMOVUPD Z5, 64(SP)(R11*8)
 	VMOVUPD Z6, 128(SP)(R11*8)
@@ -5869,25 +7033,25 @@ done197:
 	VMOVUPD Z19, 960(SP)(R11*8)
 	ADDQ    $0x00000080, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip195
+	JLT     strip235
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold193
+	JMP     fold233
 
-part192:
+part232:
 	MOVQ SI, AX
 	XORQ R11, R11
 
-strip198:
+strip238:
 	LEAQ   (AX)(R11*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row199:
+row239:
 	CMPQ          R12, $0x00000000
-	JLE           done200
+	JLE           done240
 	MOVQ          R12, R13
 	MOVQ          $0x00000010, R14
 	CMPQ          R13, R14
@@ -5917,18 +7081,18 @@ row199:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R12
-	JMP           row199
+	JMP           row239
 
-done200:
+done240:
 	VMOVUPD Z4, (SP)(R11*8)
 	VMOVUPD Z5, 64(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip198
+	JLT     strip238
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold193:
+fold233:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -5972,9 +7136,9 @@ fold193:
 	VMOVSD        X4, (R11)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block191
+	JMP           block231
 
-end194:
+end234:
 	VZEROUPPER
 	RET
 
@@ -5997,15 +7161,15 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block201:
+block241:
 	TESTQ CX, CX
-	JZ    end204
+	JZ    end244
 	CMPQ  CX, $0x00000400
-	JLT   part202
+	JLT   part242
 	MOVQ  SI, AX
 	XORQ  R11, R11
 
-strip205:
+strip245:
 	LEAQ   (AX)(R11*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6026,9 +7190,9 @@ strip205:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row206:
+row246:
 	CMPQ          R12, $0x00000000
-	JLE           done207
+	JLE           done247
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -6183,9 +7347,9 @@ row206:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R12
-	JMP           row206
+	JMP           row246
 
-done207:
+done247:
 	VMOVUPD Z4, (SP)(R11*8)
 	VMOVUPD Z5, 64(SP)(R11*8)
 	VMOVUPD Z6, 128(SP)(R11*8)
@@ -6204,25 +7368,25 @@ done207:
 	VMOVUPD Z19, 960(SP)(R11*8)
 	ADDQ    $0x00000080, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip205
+	JLT     strip245
 	LEAQ    4096(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold203
+	JMP     fold243
 
-part202:
+part242:
 	MOVQ SI, AX
 	XORQ R11, R11
 
-strip208:
+strip248:
 	LEAQ   (AX)(R11*4), SI
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row209:
+row249:
 	CMPQ          R12, $0x00000000
-	JLE           done210
+	JLE           done250
 	MOVQ          R12, R13
 	MOVQ          $0x00000010, R14
 	CMPQ          R13, R14
@@ -6252,18 +7416,18 @@ row209:
 	VADDPD        Z6, Z5, Z5
 	ADDQ          $0x00000200, SI
 	SUBQ          $0x00000080, R12
-	JMP           row209
+	JMP           row249
 
-done210:
+done250:
 	VMOVUPD Z4, (SP)(R11*8)
 	VMOVUPD Z5, 64(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip208
+	JLT     strip248
 	LEAQ    4096(AX), SI
 	XORQ    CX, CX
 
-fold203:
+fold243:
 	VMOVUPD       (SP), Z4
 	VMOVUPD       512(SP), Z5
 	VADDPD        Z5, Z4, Z4
@@ -6307,9 +7471,9 @@ fold203:
 	VMOVSD        X4, (R11)(AX*8)
 	MOVQ          c+0(FP), AX
 	INCQ          136(AX)
-	JMP           block201
+	JMP           block241
 
-end204:
+end244:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6323,9 +7487,9 @@ TEXT ·negF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop211:
+loop251:
 	CMPQ    AX, $0x00000040
-	JLT     done212
+	JLT     done252
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -6340,22 +7504,22 @@ loop211:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop211
+	JMP     loop251
 
-done212:
-loop213:
+done252:
+loop253:
 	CMPQ    AX, $0x00000010
-	JLT     done214
+	JLT     done254
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop213
+	JMP     loop253
 
-done214:
+done254:
 	TESTQ     AX, AX
-	JZ        end215
+	JZ        end255
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -6366,7 +7530,7 @@ done214:
 	VXORPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end215:
+end255:
 	VZEROUPPER
 	RET
 
@@ -6379,9 +7543,9 @@ TEXT ·absF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop216:
+loop256:
 	CMPQ    AX, $0x00000040
-	JLT     done217
+	JLT     done257
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -6396,22 +7560,22 @@ loop216:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop216
+	JMP     loop256
 
-done217:
-loop218:
+done257:
+loop258:
 	CMPQ    AX, $0x00000010
-	JLT     done219
+	JLT     done259
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop218
+	JMP     loop258
 
-done219:
+done259:
 	TESTQ     AX, AX
-	JZ        end220
+	JZ        end260
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -6422,7 +7586,7 @@ done219:
 	VANDNPS   Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end220:
+end260:
 	VZEROUPPER
 	RET
 
@@ -6437,9 +7601,9 @@ TEXT ·signF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop221:
+loop261:
 	CMPQ       AX, $0x00000040
-	JLT        done222
+	JLT        done262
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
@@ -6458,23 +7622,23 @@ loop221:
 	VMOVUPS    Z3, 192(DX)(BX*1)
 	ADDQ       $0x00000100, BX
 	SUBQ       $0x00000040, AX
-	JMP        loop221
+	JMP        loop261
 
-done222:
-loop223:
+done262:
+loop263:
 	CMPQ       AX, $0x00000010
-	JLT        done224
+	JLT        done264
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
 	VMOVUPS    Z3, (DX)(BX*1)
 	ADDQ       $0x00000040, BX
 	SUBQ       $0x00000010, AX
-	JMP        loop223
+	JMP        loop263
 
-done224:
+done264:
 	TESTQ      AX, AX
-	JZ         end225
+	JZ         end265
 	MOVQ       $0x00000010, SI
 	CMPQ       AX, SI
 	CMOVQGT    SI, AX
@@ -6487,7 +7651,7 @@ done224:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (DX)(BX*1)
 
-end225:
+end265:
 	VZEROUPPER
 	RET
 
@@ -6499,9 +7663,9 @@ TEXT ·sqrtF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop226:
+loop266:
 	CMPQ    AX, $0x00000040
-	JLT     done227
+	JLT     done267
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
@@ -6516,22 +7680,22 @@ loop226:
 	VMOVUPS Z0, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop226
+	JMP     loop266
 
-done227:
-loop228:
+done267:
+loop268:
 	CMPQ    AX, $0x00000010
-	JLT     done229
+	JLT     done269
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop228
+	JMP     loop268
 
-done229:
+done269:
 	TESTQ     AX, AX
-	JZ        end230
+	JZ        end270
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -6542,7 +7706,7 @@ done229:
 	VSQRTPS   Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end230:
+end270:
 	VZEROUPPER
 	RET
 
@@ -6555,9 +7719,9 @@ TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop231:
+loop271:
 	CMPQ    AX, $0x00000040
-	JLT     done232
+	JLT     done272
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -6576,23 +7740,23 @@ loop231:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop231
+	JMP     loop271
 
-done232:
-loop233:
+done272:
+loop273:
 	CMPQ    AX, $0x00000010
-	JLT     done234
+	JLT     done274
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop233
+	JMP     loop273
 
-done234:
+done274:
 	TESTQ     AX, AX
-	JZ        end235
+	JZ        end275
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6604,7 +7768,7 @@ done234:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end235:
+end275:
 	VZEROUPPER
 	RET
 
@@ -6617,9 +7781,9 @@ TEXT ·subF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop236:
+loop276:
 	CMPQ    AX, $0x00000040
-	JLT     done237
+	JLT     done277
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -6638,23 +7802,23 @@ loop236:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop236
+	JMP     loop276
 
-done237:
-loop238:
+done277:
+loop278:
 	CMPQ    AX, $0x00000010
-	JLT     done239
+	JLT     done279
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop238
+	JMP     loop278
 
-done239:
+done279:
 	TESTQ     AX, AX
-	JZ        end240
+	JZ        end280
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6666,7 +7830,7 @@ done239:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end240:
+end280:
 	VZEROUPPER
 	RET
 
@@ -6679,9 +7843,9 @@ TEXT ·mulF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop241:
+loop281:
 	CMPQ    AX, $0x00000040
-	JLT     done242
+	JLT     done282
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -6700,23 +7864,23 @@ loop241:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop241
+	JMP     loop281
 
-done242:
-loop243:
+done282:
+loop283:
 	CMPQ    AX, $0x00000010
-	JLT     done244
+	JLT     done284
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop243
+	JMP     loop283
 
-done244:
+done284:
 	TESTQ     AX, AX
-	JZ        end245
+	JZ        end285
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6728,7 +7892,7 @@ done244:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end245:
+end285:
 	VZEROUPPER
 	RET
 
@@ -6741,9 +7905,9 @@ TEXT ·divF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop246:
+loop286:
 	CMPQ    AX, $0x00000040
-	JLT     done247
+	JLT     done287
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
@@ -6762,23 +7926,23 @@ loop246:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop246
+	JMP     loop286
 
-done247:
-loop248:
+done287:
+loop288:
 	CMPQ    AX, $0x00000010
-	JLT     done249
+	JLT     done289
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop248
+	JMP     loop288
 
-done249:
+done289:
 	TESTQ     AX, AX
-	JZ        end250
+	JZ        end290
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6790,7 +7954,7 @@ done249:
 	VDIVPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end250:
+end290:
 	VZEROUPPER
 	RET
 
@@ -6803,9 +7967,9 @@ TEXT ·minF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop251:
+loop291:
 	CMPQ    AX, $0x00000040
-	JLT     done252
+	JLT     done292
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -6832,12 +7996,12 @@ loop251:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop251
+	JMP     loop291
 
-done252:
-loop253:
+done292:
+loop293:
 	CMPQ    AX, $0x00000010
-	JLT     done254
+	JLT     done294
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -6846,11 +8010,11 @@ loop253:
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop253
+	JMP     loop293
 
-done254:
+done294:
 	TESTQ     AX, AX
-	JZ        end255
+	JZ        end295
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6864,7 +8028,7 @@ done254:
 	VORPS     Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end255:
+end295:
 	VZEROUPPER
 	RET
 
@@ -6877,9 +8041,9 @@ TEXT ·maxF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop256:
+loop296:
 	CMPQ      AX, $0x00000040
-	JLT       done257
+	JLT       done297
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -6918,12 +8082,12 @@ loop256:
 	VMOVUPS   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop256
+	JMP       loop296
 
-done257:
-loop258:
+done297:
+loop298:
 	CMPQ      AX, $0x00000010
-	JLT       done259
+	JLT       done299
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -6935,11 +8099,11 @@ loop258:
 	VMOVUPS   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop258
+	JMP       loop298
 
-done259:
+done299:
 	TESTQ     AX, AX
-	JZ        end260
+	JZ        end300
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -6956,7 +8120,7 @@ done259:
 	VBLENDMPS Z0, Z2, K2, Z9
 	VMOVUPS   Z9, K1, (BX)(SI*1)
 
-end260:
+end300:
 	VZEROUPPER
 	RET
 
@@ -6970,9 +8134,9 @@ TEXT ·fmaF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop261:
+loop301:
 	CMPQ        AX, $0x00000040
-	JLT         done262
+	JLT         done302
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -6995,12 +8159,12 @@ loop261:
 	VMOVUPS     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000040, AX
-	JMP         loop261
+	JMP         loop301
 
-done262:
-loop263:
+done302:
+loop303:
 	CMPQ        AX, $0x00000010
-	JLT         done264
+	JLT         done304
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -7008,11 +8172,11 @@ loop263:
 	VMOVUPS     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop263
+	JMP         loop303
 
-done264:
+done304:
 	TESTQ       AX, AX
-	JZ          end265
+	JZ          end305
 	MOVQ        $0x00000010, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -7025,7 +8189,7 @@ done264:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (SI)(DI*1)
 
-end265:
+end305:
 	VZEROUPPER
 	RET
 
@@ -7039,9 +8203,9 @@ TEXT ·lessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop266:
+loop306:
 	CMPQ      AX, $0x00000040
-	JLT       done267
+	JLT       done307
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -7064,12 +8228,12 @@ loop266:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop266
+	JMP       loop306
 
-done267:
-loop268:
+done307:
+loop308:
 	CMPQ      AX, $0x00000010
-	JLT       done269
+	JLT       done309
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -7077,11 +8241,11 @@ loop268:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop268
+	JMP       loop308
 
-done269:
+done309:
 	TESTQ     AX, AX
-	JZ        end270
+	JZ        end310
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7094,7 +8258,7 @@ done269:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end270:
+end310:
 	VZEROUPPER
 	RET
 
@@ -7108,9 +8272,9 @@ TEXT ·lessEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop271:
+loop311:
 	CMPQ      AX, $0x00000040
-	JLT       done272
+	JLT       done312
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -7133,12 +8297,12 @@ loop271:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop271
+	JMP       loop311
 
-done272:
-loop273:
+done312:
+loop313:
 	CMPQ      AX, $0x00000010
-	JLT       done274
+	JLT       done314
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -7146,11 +8310,11 @@ loop273:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop273
+	JMP       loop313
 
-done274:
+done314:
 	TESTQ     AX, AX
-	JZ        end275
+	JZ        end315
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7163,7 +8327,7 @@ done274:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end275:
+end315:
 	VZEROUPPER
 	RET
 
@@ -7177,9 +8341,9 @@ TEXT ·equalF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop276:
+loop316:
 	CMPQ      AX, $0x00000040
-	JLT       done277
+	JLT       done317
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -7202,12 +8366,12 @@ loop276:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop276
+	JMP       loop316
 
-done277:
-loop278:
+done317:
+loop318:
 	CMPQ      AX, $0x00000010
-	JLT       done279
+	JLT       done319
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -7215,11 +8379,11 @@ loop278:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop278
+	JMP       loop318
 
-done279:
+done319:
 	TESTQ     AX, AX
-	JZ        end280
+	JZ        end320
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7232,7 +8396,7 @@ done279:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end280:
+end320:
 	VZEROUPPER
 	RET
 
@@ -7245,9 +8409,9 @@ TEXT ·notF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop281:
+loop321:
 	CMPQ    AX, $0x00000040
-	JLT     done282
+	JLT     done322
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -7262,22 +8426,22 @@ loop281:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop281
+	JMP     loop321
 
-done282:
-loop283:
+done322:
+loop323:
 	CMPQ    AX, $0x00000010
-	JLT     done284
+	JLT     done324
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop283
+	JMP     loop323
 
-done284:
+done324:
 	TESTQ     AX, AX
-	JZ        end285
+	JZ        end325
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7288,7 +8452,7 @@ done284:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end285:
+end325:
 	VZEROUPPER
 	RET
 
@@ -7301,9 +8465,9 @@ TEXT ·andF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop286:
+loop326:
 	CMPQ    AX, $0x00000040
-	JLT     done287
+	JLT     done327
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
@@ -7322,23 +8486,23 @@ loop286:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop286
+	JMP     loop326
 
-done287:
-loop288:
+done327:
+loop328:
 	CMPQ    AX, $0x00000010
-	JLT     done289
+	JLT     done329
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop288
+	JMP     loop328
 
-done289:
+done329:
 	TESTQ     AX, AX
-	JZ        end290
+	JZ        end330
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7350,7 +8514,7 @@ done289:
 	VANDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end290:
+end330:
 	VZEROUPPER
 	RET
 
@@ -7363,9 +8527,9 @@ TEXT ·orF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop331:
 	CMPQ    AX, $0x00000040
-	JLT     done292
+	JLT     done332
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
@@ -7384,23 +8548,23 @@ loop291:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop291
+	JMP     loop331
 
-done292:
-loop293:
+done332:
+loop333:
 	CMPQ    AX, $0x00000010
-	JLT     done294
+	JLT     done334
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop293
+	JMP     loop333
 
-done294:
+done334:
 	TESTQ     AX, AX
-	JZ        end295
+	JZ        end335
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7412,7 +8576,7 @@ done294:
 	VORPS     Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end295:
+end335:
 	VZEROUPPER
 	RET
 
@@ -7427,9 +8591,9 @@ TEXT ·selectF32AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop296:
+loop336:
 	CMPQ      AX, $0x00000040
-	JLT       done297
+	JLT       done337
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -7456,12 +8620,12 @@ loop296:
 	VMOVUPS   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000040, AX
-	JMP       loop296
+	JMP       loop336
 
-done297:
-loop298:
+done337:
+loop338:
 	CMPQ      AX, $0x00000010
-	JLT       done299
+	JLT       done339
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -7470,11 +8634,11 @@ loop298:
 	VMOVUPS   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop298
+	JMP       loop338
 
-done299:
+done339:
 	TESTQ     AX, AX
-	JZ        end300
+	JZ        end340
 	MOVQ      $0x00000010, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -7488,7 +8652,7 @@ done299:
 	VBLENDMPS Z2, Z3, K2, Z9
 	VMOVUPS   Z9, K1, (SI)(DI*1)
 
-end300:
+end340:
 	VZEROUPPER
 	RET
 
@@ -7504,9 +8668,9 @@ TEXT ·signOfSubF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop301:
+loop341:
 	CMPQ       AX, $0x00000040
-	JLT        done302
+	JLT        done342
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -7533,12 +8697,12 @@ loop301:
 	VMOVUPS    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop301
+	JMP        loop341
 
-done302:
-loop303:
+done342:
+loop343:
 	CMPQ       AX, $0x00000010
-	JLT        done304
+	JLT        done344
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -7547,11 +8711,11 @@ loop303:
 	VMOVUPS    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop303
+	JMP        loop343
 
-done304:
+done344:
 	TESTQ      AX, AX
-	JZ         end305
+	JZ         end345
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -7566,7 +8730,7 @@ done304:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (BX)(SI*1)
 
-end305:
+end345:
 	VZEROUPPER
 	RET
 
@@ -7581,9 +8745,9 @@ TEXT ·countF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop306:
+loop346:
 	CMPQ    AX, $0x00000040
-	JLT     done307
+	JLT     done347
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX)(DX*1), Z4
@@ -7594,21 +8758,21 @@ loop306:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop306
+	JMP     loop346
 
-done307:
-loop308:
+done347:
+loop348:
 	CMPQ    AX, $0x00000010
-	JLT     done309
+	JLT     done349
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop308
+	JMP     loop348
 
-done309:
+done349:
 	TESTQ     AX, AX
-	JZ        end310
+	JZ        end350
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -7619,7 +8783,7 @@ done309:
 	VMOVUPS.Z Z4, K1, Z4
 	VADDPS    Z4, Z0, Z0
 
-end310:
+end350:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z0, Z0
@@ -7648,9 +8812,9 @@ TEXT ·countAbsF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop311:
+loop351:
 	CMPQ    AX, $0x00000040
-	JLT     done312
+	JLT     done352
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
@@ -7665,22 +8829,22 @@ loop311:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop311
+	JMP     loop351
 
-done312:
-loop313:
+done352:
+loop353:
 	CMPQ    AX, $0x00000010
-	JLT     done314
+	JLT     done354
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop313
+	JMP     loop353
 
-done314:
+done354:
 	TESTQ     AX, AX
-	JZ        end315
+	JZ        end355
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -7692,7 +8856,7 @@ done314:
 	VMOVUPS.Z Z0, K1, Z0
 	VADDPS    Z0, Z1, Z1
 
-end315:
+end355:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z1, Z1
@@ -7716,15 +8880,15 @@ TEXT ·treeF32AVX512(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block316:
+block356:
 	TESTQ AX, AX
-	JZ    end319
+	JZ    end359
 	CMPQ  AX, $0x00000400
-	JLT   part317
+	JLT   part357
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip320:
+strip360:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -7745,9 +8909,9 @@ strip320:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row321:
+row361:
 	CMPQ          DI, $0x00000000
-	JLE           done322
+	JLE           done362
 	VMOVUPS       (CX)(DX*1), Z16
 	VEXTRACTF64X4 $0x01, Z16, Y17
 	VCVTPS2PD     Y16, Z16
@@ -7798,9 +8962,9 @@ row321:
 	VADDPD        Z16, Z15, Z15
 	ADDQ          $0x00000200, DX
 	SUBQ          $0x00000080, DI
-	JMP           row321
+	JMP           row361
 
-done322:
+done362:
 	VMOVUPD Z0, (SP)(SI*8)
 	VMOVUPD Z1, 64(SP)(SI*8)
 	VMOVUPD Z2, 128(SP)(SI*8)
@@ -7819,25 +8983,25 @@ done322:
 	VMOVUPD Z15, 960(SP)(SI*8)
 	ADDQ    $0x00000080, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip320
+	JLT     strip360
 	LEAQ    4096(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold318
+	JMP     fold358
 
-part317:
+part357:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip323:
+strip363:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row324:
+row364:
 	CMPQ          DI, $0x00000000
-	JLE           done325
+	JLE           done365
 	MOVQ          DI, R8
 	MOVQ          $0x00000010, R9
 	CMPQ          R8, R9
@@ -7854,18 +9018,18 @@ row324:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          $0x00000200, DX
 	SUBQ          $0x00000080, DI
-	JMP           row324
+	JMP           row364
 
-done325:
+done365:
 	VMOVUPD Z0, (SP)(SI*8)
 	VMOVUPD Z1, 64(SP)(SI*8)
 	ADDQ    $0x00000010, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip323
+	JLT     strip363
 	LEAQ    4096(BX), DX
 	XORQ    AX, AX
 
-fold318:
+fold358:
 	VMOVUPD       (SP), Z0
 	VMOVUPD       512(SP), Z1
 	VADDPD        Z1, Z0, Z0
@@ -7904,9 +9068,9 @@ fold318:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           block316
+	JMP           block356
 
-end319:
+end359:
 	VZEROUPPER
 	RET
 
@@ -7918,9 +9082,9 @@ TEXT ·streamF32AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop326:
+loop366:
 	CMPQ     AX, $0x00000040
-	JLT      done327
+	JLT      done367
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	VMOVUPS  64(CX)(BX*1), Z0
@@ -7931,21 +9095,21 @@ loop326:
 	VMOVNTPS Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000040, AX
-	JMP      loop326
+	JMP      loop366
 
-done327:
-loop328:
+done367:
+loop368:
 	CMPQ     AX, $0x00000010
-	JLT      done329
+	JLT      done369
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop328
+	JMP      loop368
 
-done329:
+done369:
 	TESTQ     AX, AX
-	JZ        end330
+	JZ        end370
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7955,7 +9119,7 @@ done329:
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end330:
+end370:
 	VZEROUPPER
 	RET
 
@@ -7972,15 +9136,15 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row331:
+row371:
 	TESTQ DX, DX
-	JZ    end332
+	JZ    end372
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add333:
+add373:
 	CMPQ      SI, $0x00000020
-	JLT       added334
+	JLT       added374
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
@@ -7996,24 +9160,24 @@ add333:
 	ADDQ      $0x00000100, BX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x00000020, SI
-	JMP       add333
+	JMP       add373
 
-added334:
-add335:
+added374:
+add375:
 	CMPQ      SI, $0x00000008
-	JLT       added336
+	JLT       added376
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add335
+	JMP       add375
 
-added336:
-add337:
+added376:
+add377:
 	CMPQ      SI, $0x00000001
-	JLT       added338
+	JLT       added378
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -8021,13 +9185,13 @@ add337:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add337
+	JMP       add377
 
-added338:
+added378:
 	DECQ DX
-	JMP  row331
+	JMP  row371
 
-end332:
+end372:
 	VZEROUPPER
 	RET
 
@@ -8040,28 +9204,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row339:
+row379:
 	TESTQ        BX, BX
-	JZ           end340
+	JZ           end380
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store341:
+store381:
 	CMPQ    AX, DI
-	JGE     stored342
+	JGE     stored382
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store341
+	JMP     store381
 
-stored342:
+stored382:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row339
+	JMP     row379
 
-end340:
+end380:
 	VZEROUPPER
 	RET
 
@@ -8094,9 +9258,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors343:
+vectors383:
 	CMPQ    R11, $0x00000002
-	JLT     last344
+	JLT     last384
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -8123,17 +9287,17 @@ vectors343:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors343
+	JMP     vectors383
 
-last344:
+last384:
 	TESTQ   R11, R11
-	JZ      end345
+	JZ      end385
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end345:
+end385:
 	VZEROUPPER
 	RET

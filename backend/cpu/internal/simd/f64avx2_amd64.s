@@ -4,6 +4,999 @@
 
 #include "textflag.h"
 
+// func gaussianF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianF64AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block1:
+	TESTQ CX, CX
+	JZ    end4
+	CMPQ  CX, $0x00000400
+	JLT   part2
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip5:
+	LEAQ   (AX)(R9*8), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row6:
+	CMPQ       R10, $0x00000000
+	JLE        done7
+	PREFETCHT0 8192(DX)(R8*1)
+	PREFETCHT0 8192(BX)(R8*1)
+	VMOVUPD    (DX)(R8*1), Y9
+	VMOVUPD    (BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, (SI)(R8*1)
+	VMOVUPD    Y11, (DI)(R8*1)
+	VADDPD     Y10, Y1, Y1
+	VMOVUPD    32(DX)(R8*1), Y9
+	VMOVUPD    32(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 32(SI)(R8*1)
+	VMOVUPD    Y11, 32(DI)(R8*1)
+	VADDPD     Y10, Y2, Y2
+	PREFETCHT0 8256(DX)(R8*1)
+	PREFETCHT0 8256(BX)(R8*1)
+	VMOVUPD    64(DX)(R8*1), Y9
+	VMOVUPD    64(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 64(SI)(R8*1)
+	VMOVUPD    Y11, 64(DI)(R8*1)
+	VADDPD     Y10, Y3, Y3
+	VMOVUPD    96(DX)(R8*1), Y9
+	VMOVUPD    96(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 96(SI)(R8*1)
+	VMOVUPD    Y11, 96(DI)(R8*1)
+	VADDPD     Y10, Y4, Y4
+	PREFETCHT0 8320(DX)(R8*1)
+	PREFETCHT0 8320(BX)(R8*1)
+	VMOVUPD    128(DX)(R8*1), Y9
+	VMOVUPD    128(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 128(SI)(R8*1)
+	VMOVUPD    Y11, 128(DI)(R8*1)
+	VADDPD     Y10, Y5, Y5
+	VMOVUPD    160(DX)(R8*1), Y9
+	VMOVUPD    160(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 160(SI)(R8*1)
+	VMOVUPD    Y11, 160(DI)(R8*1)
+	VADDPD     Y10, Y6, Y6
+	PREFETCHT0 8384(DX)(R8*1)
+	PREFETCHT0 8384(BX)(R8*1)
+	VMOVUPD    192(DX)(R8*1), Y9
+	VMOVUPD    192(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 192(SI)(R8*1)
+	VMOVUPD    Y11, 192(DI)(R8*1)
+	VADDPD     Y10, Y7, Y7
+	VMOVUPD    224(DX)(R8*1), Y9
+	VMOVUPD    224(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVUPD    Y9, 224(SI)(R8*1)
+	VMOVUPD    Y11, 224(DI)(R8*1)
+	VADDPD     Y10, Y8, Y8
+	ADDQ       $0x00000400, R8
+	SUBQ       $0x00000080, R10
+	JMP        row6
+
+done7:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	VMOVUPD Y3, 64(SP)(R9*8)
+	VMOVUPD Y4, 96(SP)(R9*8)
+	VMOVUPD Y5, 128(SP)(R9*8)
+	VMOVUPD Y6, 160(SP)(R9*8)
+	VMOVUPD Y7, 192(SP)(R9*8)
+	VMOVUPD Y8, 224(SP)(R9*8)
+	ADDQ    $0x00000020, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip5
+	LEAQ    8192(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold3
+
+part2:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip8:
+	LEAQ   (AX)(R9*8), R8
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row9:
+	CMPQ       R10, $0x00000000
+	JLE        done10
+	LEAQ       onesF64AVX2<>+0(SB), R11
+	MOVQ       $0x00000004, R12
+	SUBQ       R10, R12
+	XORQ       R13, R13
+	CMPQ       R12, $0x00000000
+	CMOVQLT    R13, R12
+	VMOVUPS    (R11)(R12*8), Y2
+	VMASKMOVPD (DX)(R8*1), Y2, Y3
+	VMASKMOVPD (BX)(R8*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VXORPD     Y3, Y0, Y5
+	VMASKMOVPD Y3, Y2, (SI)(R8*1)
+	VMASKMOVPD Y5, Y2, (DI)(R8*1)
+	VANDPD     Y2, Y4, Y2
+	VADDPD     Y2, Y1, Y1
+	ADDQ       $0x00000400, R8
+	SUBQ       $0x00000080, R10
+	JMP        row9
+
+done10:
+	VMOVUPD Y1, (SP)(R9*8)
+	ADDQ    $0x00000004, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip8
+	LEAQ    8192(AX), R8
+	XORQ    CX, CX
+
+fold3:
+	VMOVUPD      (SP), Y1
+	VMOVUPD      512(SP), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      256(SP), Y2
+	VMOVUPD      768(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      128(SP), Y2
+	VMOVUPD      640(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      384(SP), Y3
+	VMOVUPD      896(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      64(SP), Y2
+	VMOVUPD      576(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      320(SP), Y3
+	VMOVUPD      832(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      192(SP), Y3
+	VMOVUPD      704(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      448(SP), Y4
+	VMOVUPD      960(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      32(SP), Y2
+	VMOVUPD      544(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      288(SP), Y3
+	VMOVUPD      800(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      160(SP), Y3
+	VMOVUPD      672(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      416(SP), Y4
+	VMOVUPD      928(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      96(SP), Y3
+	VMOVUPD      608(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      352(SP), Y4
+	VMOVUPD      864(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      224(SP), Y4
+	VMOVUPD      736(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      480(SP), Y5
+	VMOVUPD      992(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R9
+	MOVQ         136(AX), AX
+	VMOVSD       X1, (R9)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block1
+
+end4:
+	VZEROUPPER
+	RET
+
+DATA signbitF64AVX2<>+0(SB)/8, $0x8000000000000000
+GLOBL signbitF64AVX2<>(SB), RODATA|NOPTR, $8
+
+DATA onesF64AVX2<>+0(SB)/8, $0xffffffffffffffff
+DATA onesF64AVX2<>+8(SB)/8, $0xffffffffffffffff
+DATA onesF64AVX2<>+16(SB)/8, $0xffffffffffffffff
+DATA onesF64AVX2<>+24(SB)/8, $0xffffffffffffffff
+DATA onesF64AVX2<>+32(SB)/8, $0x0000000000000000
+DATA onesF64AVX2<>+40(SB)/8, $0x0000000000000000
+DATA onesF64AVX2<>+48(SB)/8, $0x0000000000000000
+DATA onesF64AVX2<>+56(SB)/8, $0x0000000000000000
+GLOBL onesF64AVX2<>(SB), RODATA|NOPTR, $64
+
+// func gaussianStreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianStreamingF64AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         72(AX), SI
+	MOVQ         80(AX), DI
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
+	XORQ         R8, R8
+	MOVQ         $0x00000000, 136(AX)
+
+block11:
+	TESTQ CX, CX
+	JZ    end14
+	CMPQ  CX, $0x00000400
+	JLT   part12
+	MOVQ  R8, AX
+	XORQ  R9, R9
+
+strip15:
+	LEAQ   (AX)(R9*8), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   $0x00000400, R10
+	SUBQ   R9, R10
+
+row16:
+	CMPQ       R10, $0x00000000
+	JLE        done17
+	PREFETCHT0 8192(DX)(R8*1)
+	PREFETCHT0 8192(BX)(R8*1)
+	VMOVUPD    (DX)(R8*1), Y9
+	VMOVUPD    (BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, (SI)(R8*1)
+	VMOVNTPD   Y11, (DI)(R8*1)
+	VADDPD     Y10, Y1, Y1
+	VMOVUPD    32(DX)(R8*1), Y9
+	VMOVUPD    32(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 32(SI)(R8*1)
+	VMOVNTPD   Y11, 32(DI)(R8*1)
+	VADDPD     Y10, Y2, Y2
+	PREFETCHT0 8256(DX)(R8*1)
+	PREFETCHT0 8256(BX)(R8*1)
+	VMOVUPD    64(DX)(R8*1), Y9
+	VMOVUPD    64(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 64(SI)(R8*1)
+	VMOVNTPD   Y11, 64(DI)(R8*1)
+	VADDPD     Y10, Y3, Y3
+	VMOVUPD    96(DX)(R8*1), Y9
+	VMOVUPD    96(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 96(SI)(R8*1)
+	VMOVNTPD   Y11, 96(DI)(R8*1)
+	VADDPD     Y10, Y4, Y4
+	PREFETCHT0 8320(DX)(R8*1)
+	PREFETCHT0 8320(BX)(R8*1)
+	VMOVUPD    128(DX)(R8*1), Y9
+	VMOVUPD    128(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 128(SI)(R8*1)
+	VMOVNTPD   Y11, 128(DI)(R8*1)
+	VADDPD     Y10, Y5, Y5
+	VMOVUPD    160(DX)(R8*1), Y9
+	VMOVUPD    160(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 160(SI)(R8*1)
+	VMOVNTPD   Y11, 160(DI)(R8*1)
+	VADDPD     Y10, Y6, Y6
+	PREFETCHT0 8384(DX)(R8*1)
+	PREFETCHT0 8384(BX)(R8*1)
+	VMOVUPD    192(DX)(R8*1), Y9
+	VMOVUPD    192(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 192(SI)(R8*1)
+	VMOVNTPD   Y11, 192(DI)(R8*1)
+	VADDPD     Y10, Y7, Y7
+	VMOVUPD    224(DX)(R8*1), Y9
+	VMOVUPD    224(BX)(R8*1), Y10
+	VSUBPD     Y10, Y9, Y9
+	VMULPD     Y9, Y9, Y10
+	VXORPD     Y9, Y0, Y11
+	VMOVNTPD   Y9, 224(SI)(R8*1)
+	VMOVNTPD   Y11, 224(DI)(R8*1)
+	VADDPD     Y10, Y8, Y8
+	ADDQ       $0x00000400, R8
+	SUBQ       $0x00000080, R10
+	JMP        row16
+
+done17:
+	VMOVUPD Y1, (SP)(R9*8)
+	VMOVUPD Y2, 32(SP)(R9*8)
+	VMOVUPD Y3, 64(SP)(R9*8)
+	VMOVUPD Y4, 96(SP)(R9*8)
+	VMOVUPD Y5, 128(SP)(R9*8)
+	VMOVUPD Y6, 160(SP)(R9*8)
+	VMOVUPD Y7, 192(SP)(R9*8)
+	VMOVUPD Y8, 224(SP)(R9*8)
+	ADDQ    $0x00000020, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip15
+	LEAQ    8192(AX), R8
+	SUBQ    $0x00000400, CX
+	JMP     fold13
+
+part12:
+	MOVQ R8, AX
+	XORQ R9, R9
+
+strip18:
+	LEAQ   (AX)(R9*8), R8
+	VXORPS Y1, Y1, Y1
+	MOVQ   CX, R10
+	SUBQ   R9, R10
+
+row19:
+	CMPQ       R10, $0x00000000
+	JLE        done20
+	LEAQ       onesF64AVX2<>+0(SB), R11
+	MOVQ       $0x00000004, R12
+	SUBQ       R10, R12
+	XORQ       R13, R13
+	CMPQ       R12, $0x00000000
+	CMOVQLT    R13, R12
+	VMOVUPS    (R11)(R12*8), Y2
+	VMASKMOVPD (DX)(R8*1), Y2, Y3
+	VMASKMOVPD (BX)(R8*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VXORPD     Y3, Y0, Y5
+	VMASKMOVPD Y3, Y2, (SI)(R8*1)
+	VMASKMOVPD Y5, Y2, (DI)(R8*1)
+	VANDPD     Y2, Y4, Y2
+	VADDPD     Y2, Y1, Y1
+	ADDQ       $0x00000400, R8
+	SUBQ       $0x00000080, R10
+	JMP        row19
+
+done20:
+	VMOVUPD Y1, (SP)(R9*8)
+	ADDQ    $0x00000004, R9
+	CMPQ    R9, $0x00000080
+	JLT     strip18
+	LEAQ    8192(AX), R8
+	XORQ    CX, CX
+
+fold13:
+	VMOVUPD      (SP), Y1
+	VMOVUPD      512(SP), Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      256(SP), Y2
+	VMOVUPD      768(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      128(SP), Y2
+	VMOVUPD      640(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      384(SP), Y3
+	VMOVUPD      896(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      64(SP), Y2
+	VMOVUPD      576(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      320(SP), Y3
+	VMOVUPD      832(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      192(SP), Y3
+	VMOVUPD      704(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      448(SP), Y4
+	VMOVUPD      960(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMOVUPD      32(SP), Y2
+	VMOVUPD      544(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      288(SP), Y3
+	VMOVUPD      800(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      160(SP), Y3
+	VMOVUPD      672(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      416(SP), Y4
+	VMOVUPD      928(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      96(SP), Y3
+	VMOVUPD      608(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      352(SP), Y4
+	VMOVUPD      864(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      224(SP), Y4
+	VMOVUPD      736(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      480(SP), Y5
+	VMOVUPD      992(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R9
+	MOVQ         136(AX), AX
+	VMOVSD       X1, (R9)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block11
+
+end14:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1F64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianModulatorMaskSigma1F64AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block21:
+	TESTQ CX, CX
+	JZ    end24
+	CMPQ  CX, $0x00000400
+	JLT   part22
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip25:
+	LEAQ   (AX)(R11*8), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row26:
+	CMPQ       R12, $0x00000000
+	JLE        done27
+	PREFETCHT0 8192(DX)(SI*1)
+	PREFETCHT0 8192(BX)(SI*1)
+	PREFETCHT0 8192(DI)(SI*1)
+	PREFETCHT0 8192(R8)(SI*1)
+	VMOVUPD    (DX)(SI*1), Y6
+	VMOVUPD    (BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    (DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    (R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVUPD    Y6, (R9)(SI*1)
+	VMOVUPD    Y8, (R10)(SI*1)
+	VADDPD     Y7, Y2, Y2
+	VMOVUPD    32(DX)(SI*1), Y6
+	VMOVUPD    32(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    32(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    32(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVUPD    Y6, 32(R9)(SI*1)
+	VMOVUPD    Y8, 32(R10)(SI*1)
+	VADDPD     Y7, Y3, Y3
+	PREFETCHT0 8256(DX)(SI*1)
+	PREFETCHT0 8256(BX)(SI*1)
+	PREFETCHT0 8256(DI)(SI*1)
+	PREFETCHT0 8256(R8)(SI*1)
+	VMOVUPD    64(DX)(SI*1), Y6
+	VMOVUPD    64(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    64(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    64(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVUPD    Y6, 64(R9)(SI*1)
+	VMOVUPD    Y8, 64(R10)(SI*1)
+	VADDPD     Y7, Y4, Y4
+	VMOVUPD    96(DX)(SI*1), Y6
+	VMOVUPD    96(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    96(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    96(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVUPD    Y6, 96(R9)(SI*1)
+	VMOVUPD    Y8, 96(R10)(SI*1)
+	VADDPD     Y7, Y5, Y5
+	ADDQ       $0x00000400, SI
+	SUBQ       $0x00000080, R12
+	JMP        row26
+
+done27:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	VMOVUPD Y4, 64(SP)(R11*8)
+	VMOVUPD Y5, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip25
+	LEAQ    8192(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold23
+
+part22:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip28:
+	LEAQ   (AX)(R11*8), SI
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row29:
+	CMPQ       R12, $0x00000000
+	JLE        done30
+	LEAQ       onesF64AVX2<>+0(SB), R13
+	MOVQ       $0x00000004, R14
+	SUBQ       R12, R14
+	XORQ       R15, R15
+	CMPQ       R14, $0x00000000
+	CMOVQLT    R15, R14
+	VMOVUPS    (R13)(R14*8), Y3
+	VMASKMOVPD (DX)(SI*1), Y3, Y4
+	VMASKMOVPD (BX)(SI*1), Y3, Y5
+	VSUBPD     Y5, Y4, Y4
+	VMULPD     Y4, Y4, Y5
+	VDIVPD     Y0, Y4, Y4
+	VMASKMOVPD (DI)(SI*1), Y3, Y6
+	VMULPD     Y6, Y4, Y4
+	VMASKMOVPD (R8)(SI*1), Y3, Y6
+	VMULPD     Y6, Y4, Y4
+	VXORPD     Y4, Y1, Y6
+	VMASKMOVPD Y4, Y3, (R9)(SI*1)
+	VMASKMOVPD Y6, Y3, (R10)(SI*1)
+	VANDPD     Y3, Y5, Y3
+	VADDPD     Y3, Y2, Y2
+	ADDQ       $0x00000400, SI
+	SUBQ       $0x00000080, R12
+	JMP        row29
+
+done30:
+	VMOVUPD Y2, (SP)(R11*8)
+	ADDQ    $0x00000004, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip28
+	LEAQ    8192(AX), SI
+	XORQ    CX, CX
+
+fold23:
+	VMOVUPD      (SP), Y2
+	VMOVUPD      512(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      256(SP), Y3
+	VMOVUPD      768(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      128(SP), Y3
+	VMOVUPD      640(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      384(SP), Y4
+	VMOVUPD      896(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      64(SP), Y3
+	VMOVUPD      576(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      320(SP), Y4
+	VMOVUPD      832(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      192(SP), Y4
+	VMOVUPD      704(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      448(SP), Y5
+	VMOVUPD      960(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      32(SP), Y3
+	VMOVUPD      544(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      288(SP), Y4
+	VMOVUPD      800(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      160(SP), Y4
+	VMOVUPD      672(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      416(SP), Y5
+	VMOVUPD      928(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      96(SP), Y4
+	VMOVUPD      608(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      352(SP), Y5
+	VMOVUPD      864(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      224(SP), Y5
+	VMOVUPD      736(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      480(SP), Y6
+	VMOVUPD      992(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X2, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block21
+
+end24:
+	VZEROUPPER
+	RET
+
+// func gaussianModulatorMaskSigma1StreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianModulatorMaskSigma1StreamingF64AVX2(SB), $1024-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+
+block31:
+	TESTQ CX, CX
+	JZ    end34
+	CMPQ  CX, $0x00000400
+	JLT   part32
+	MOVQ  SI, AX
+	XORQ  R11, R11
+
+strip35:
+	LEAQ   (AX)(R11*8), SI
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   $0x00000400, R12
+	SUBQ   R11, R12
+
+row36:
+	CMPQ       R12, $0x00000000
+	JLE        done37
+	PREFETCHT0 8192(DX)(SI*1)
+	PREFETCHT0 8192(BX)(SI*1)
+	PREFETCHT0 8192(DI)(SI*1)
+	PREFETCHT0 8192(R8)(SI*1)
+	VMOVUPD    (DX)(SI*1), Y6
+	VMOVUPD    (BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    (DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    (R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVNTPD   Y6, (R9)(SI*1)
+	VMOVNTPD   Y8, (R10)(SI*1)
+	VADDPD     Y7, Y2, Y2
+	VMOVUPD    32(DX)(SI*1), Y6
+	VMOVUPD    32(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    32(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    32(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVNTPD   Y6, 32(R9)(SI*1)
+	VMOVNTPD   Y8, 32(R10)(SI*1)
+	VADDPD     Y7, Y3, Y3
+	PREFETCHT0 8256(DX)(SI*1)
+	PREFETCHT0 8256(BX)(SI*1)
+	PREFETCHT0 8256(DI)(SI*1)
+	PREFETCHT0 8256(R8)(SI*1)
+	VMOVUPD    64(DX)(SI*1), Y6
+	VMOVUPD    64(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    64(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    64(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVNTPD   Y6, 64(R9)(SI*1)
+	VMOVNTPD   Y8, 64(R10)(SI*1)
+	VADDPD     Y7, Y4, Y4
+	VMOVUPD    96(DX)(SI*1), Y6
+	VMOVUPD    96(BX)(SI*1), Y7
+	VSUBPD     Y7, Y6, Y6
+	VMULPD     Y6, Y6, Y7
+	VDIVPD     Y0, Y6, Y6
+	VMOVUPD    96(DI)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VMOVUPD    96(R8)(SI*1), Y8
+	VMULPD     Y8, Y6, Y6
+	VXORPD     Y6, Y1, Y8
+	VMOVNTPD   Y6, 96(R9)(SI*1)
+	VMOVNTPD   Y8, 96(R10)(SI*1)
+	VADDPD     Y7, Y5, Y5
+	ADDQ       $0x00000400, SI
+	SUBQ       $0x00000080, R12
+	JMP        row36
+
+done37:
+	VMOVUPD Y2, (SP)(R11*8)
+	VMOVUPD Y3, 32(SP)(R11*8)
+	VMOVUPD Y4, 64(SP)(R11*8)
+	VMOVUPD Y5, 96(SP)(R11*8)
+	ADDQ    $0x00000010, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip35
+	LEAQ    8192(AX), SI
+	SUBQ    $0x00000400, CX
+	JMP     fold33
+
+part32:
+	MOVQ SI, AX
+	XORQ R11, R11
+
+strip38:
+	LEAQ   (AX)(R11*8), SI
+	VXORPS Y2, Y2, Y2
+	MOVQ   CX, R12
+	SUBQ   R11, R12
+
+row39:
+	CMPQ       R12, $0x00000000
+	JLE        done40
+	LEAQ       onesF64AVX2<>+0(SB), R13
+	MOVQ       $0x00000004, R14
+	SUBQ       R12, R14
+	XORQ       R15, R15
+	CMPQ       R14, $0x00000000
+	CMOVQLT    R15, R14
+	VMOVUPS    (R13)(R14*8), Y3
+	VMASKMOVPD (DX)(SI*1), Y3, Y4
+	VMASKMOVPD (BX)(SI*1), Y3, Y5
+	VSUBPD     Y5, Y4, Y4
+	VMULPD     Y4, Y4, Y5
+	VDIVPD     Y0, Y4, Y4
+	VMASKMOVPD (DI)(SI*1), Y3, Y6
+	VMULPD     Y6, Y4, Y4
+	VMASKMOVPD (R8)(SI*1), Y3, Y6
+	VMULPD     Y6, Y4, Y4
+	VXORPD     Y4, Y1, Y6
+	VMASKMOVPD Y4, Y3, (R9)(SI*1)
+	VMASKMOVPD Y6, Y3, (R10)(SI*1)
+	VANDPD     Y3, Y5, Y3
+	VADDPD     Y3, Y2, Y2
+	ADDQ       $0x00000400, SI
+	SUBQ       $0x00000080, R12
+	JMP        row39
+
+done40:
+	VMOVUPD Y2, (SP)(R11*8)
+	ADDQ    $0x00000004, R11
+	CMPQ    R11, $0x00000080
+	JLT     strip38
+	LEAQ    8192(AX), SI
+	XORQ    CX, CX
+
+fold33:
+	VMOVUPD      (SP), Y2
+	VMOVUPD      512(SP), Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      256(SP), Y3
+	VMOVUPD      768(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      128(SP), Y3
+	VMOVUPD      640(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      384(SP), Y4
+	VMOVUPD      896(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      64(SP), Y3
+	VMOVUPD      576(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      320(SP), Y4
+	VMOVUPD      832(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      192(SP), Y4
+	VMOVUPD      704(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      448(SP), Y5
+	VMOVUPD      960(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VMOVUPD      32(SP), Y3
+	VMOVUPD      544(SP), Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      288(SP), Y4
+	VMOVUPD      800(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      160(SP), Y4
+	VMOVUPD      672(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      416(SP), Y5
+	VMOVUPD      928(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VMOVUPD      96(SP), Y4
+	VMOVUPD      608(SP), Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      352(SP), Y5
+	VMOVUPD      864(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VMOVUPD      224(SP), Y5
+	VMOVUPD      736(SP), Y6
+	VADDPD       Y6, Y5, Y5
+	VMOVUPD      480(SP), Y6
+	VMOVUPD      992(SP), Y7
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), AX
+	MOVQ         104(AX), R11
+	MOVQ         136(AX), AX
+	VMOVSD       X2, (R11)(AX*8)
+	MOVQ         c+0(FP), AX
+	INCQ         136(AX)
+	JMP          block31
+
+end34:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func laplacianF64AVX2(c *Call)
 // Requires: AVX, CMOV
 TEXT ·laplacianF64AVX2(SB), NOSPLIT, $0-8
@@ -22,9 +1015,9 @@ TEXT ·laplacianF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop1:
+loop41:
 	CMPQ      CX, $0x00000010
-	JLT       done2
+	JLT       done42
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -75,12 +1068,12 @@ loop1:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, CX
-	JMP       loop1
+	JMP       loop41
 
-done2:
-loop3:
+done42:
+loop43:
 	CMPQ      CX, $0x00000004
-	JLT       done4
+	JLT       done44
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -95,11 +1088,11 @@ loop3:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, CX
-	JMP       loop3
+	JMP       loop43
 
-done4:
+done44:
 	TESTQ      CX, CX
-	JZ         end5
+	JZ         end45
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -121,7 +1114,7 @@ done4:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end5:
+end45:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -138,19 +1131,6 @@ end5:
 
 DATA oneF64AVX2<>+0(SB)/8, $0x3ff0000000000000
 GLOBL oneF64AVX2<>(SB), RODATA|NOPTR, $8
-
-DATA signbitF64AVX2<>+0(SB)/8, $0x8000000000000000
-GLOBL signbitF64AVX2<>(SB), RODATA|NOPTR, $8
-
-DATA onesF64AVX2<>+0(SB)/8, $0xffffffffffffffff
-DATA onesF64AVX2<>+8(SB)/8, $0xffffffffffffffff
-DATA onesF64AVX2<>+16(SB)/8, $0xffffffffffffffff
-DATA onesF64AVX2<>+24(SB)/8, $0xffffffffffffffff
-DATA onesF64AVX2<>+32(SB)/8, $0x0000000000000000
-DATA onesF64AVX2<>+40(SB)/8, $0x0000000000000000
-DATA onesF64AVX2<>+48(SB)/8, $0x0000000000000000
-DATA onesF64AVX2<>+56(SB)/8, $0x0000000000000000
-GLOBL onesF64AVX2<>(SB), RODATA|NOPTR, $64
 
 // func laplacianStreamingF64AVX2(c *Call)
 // Requires: AVX, CMOV, MMX+
@@ -170,9 +1150,9 @@ TEXT ·laplacianStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop6:
+loop46:
 	CMPQ      CX, $0x00000010
-	JLT       done7
+	JLT       done47
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -223,12 +1203,12 @@ loop6:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, CX
-	JMP       loop6
+	JMP       loop46
 
-done7:
-loop8:
+done47:
+loop48:
 	CMPQ      CX, $0x00000004
-	JLT       done9
+	JLT       done49
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -243,11 +1223,11 @@ loop8:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, CX
-	JMP       loop8
+	JMP       loop48
 
-done9:
+done49:
 	TESTQ      CX, CX
-	JZ         end10
+	JZ         end50
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -269,7 +1249,7 @@ done9:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end10:
+end50:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -304,9 +1284,9 @@ TEXT ·laplacianModulatorF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop11:
+loop51:
 	CMPQ      CX, $0x00000010
-	JLT       done12
+	JLT       done52
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -365,12 +1345,12 @@ loop11:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000010, CX
-	JMP       loop11
+	JMP       loop51
 
-done12:
-loop13:
+done52:
+loop53:
 	CMPQ      CX, $0x00000004
-	JLT       done14
+	JLT       done54
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -387,11 +1367,11 @@ loop13:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000004, CX
-	JMP       loop13
+	JMP       loop53
 
-done14:
+done54:
 	TESTQ      CX, CX
-	JZ         end15
+	JZ         end55
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -415,7 +1395,7 @@ done14:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end15:
+end55:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -449,9 +1429,9 @@ TEXT ·laplacianModulatorStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop16:
+loop56:
 	CMPQ      CX, $0x00000010
-	JLT       done17
+	JLT       done57
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -510,12 +1490,12 @@ loop16:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000010, CX
-	JMP       loop16
+	JMP       loop56
 
-done17:
-loop18:
+done57:
+loop58:
 	CMPQ      CX, $0x00000004
-	JLT       done19
+	JLT       done59
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -532,11 +1512,11 @@ loop18:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000004, CX
-	JMP       loop18
+	JMP       loop58
 
-done19:
+done59:
 	TESTQ      CX, CX
-	JZ         end20
+	JZ         end60
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -560,7 +1540,7 @@ done19:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end20:
+end60:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -596,9 +1576,9 @@ TEXT ·laplacianModulator1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop21:
+loop61:
 	CMPQ      CX, $0x00000010
-	JLT       done22
+	JLT       done62
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -653,12 +1633,12 @@ loop21:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop21
+	JMP       loop61
 
-done22:
-loop23:
+done62:
+loop63:
 	CMPQ      CX, $0x00000004
-	JLT       done24
+	JLT       done64
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -674,11 +1654,11 @@ loop23:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop23
+	JMP       loop63
 
-done24:
+done64:
 	TESTQ      CX, CX
-	JZ         end25
+	JZ         end65
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -701,7 +1681,7 @@ done24:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end25:
+end65:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -736,9 +1716,9 @@ TEXT ·laplacianModulator1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop26:
+loop66:
 	CMPQ      CX, $0x00000010
-	JLT       done27
+	JLT       done67
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -793,12 +1773,12 @@ loop26:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop26
+	JMP       loop66
 
-done27:
-loop28:
+done67:
+loop68:
 	CMPQ      CX, $0x00000004
-	JLT       done29
+	JLT       done69
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -814,11 +1794,11 @@ loop28:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop28
+	JMP       loop68
 
-done29:
+done69:
 	TESTQ      CX, CX
-	JZ         end30
+	JZ         end70
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -841,7 +1821,7 @@ done29:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end30:
+end70:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -872,15 +1852,15 @@ TEXT ·laplacianL1F64AVX2(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block31:
+block71:
 	TESTQ CX, CX
-	JZ    end34
+	JZ    end74
 	CMPQ  CX, $0x00000400
-	JLT   part32
+	JLT   part72
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip35:
+strip75:
 	LEAQ   (AX)(R9*8), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -893,9 +1873,9 @@ strip35:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row36:
+row76:
 	CMPQ       R10, $0x00000000
-	JLE        done37
+	JLE        done77
 	PREFETCHT0 8192(DX)(R8*1)
 	PREFETCHT0 8192(BX)(R8*1)
 	VMOVUPD    (DX)(R8*1), Y11
@@ -1002,9 +1982,9 @@ row36:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R8
 	SUBQ       $0x00000080, R10
-	JMP        row36
+	JMP        row76
 
-done37:
+done77:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	VMOVUPD Y5, 64(SP)(R9*8)
@@ -1015,24 +1995,24 @@ done37:
 	VMOVUPD Y10, 224(SP)(R9*8)
 	ADDQ    $0x00000020, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip35
+	JLT     strip75
 	LEAQ    8192(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold33
+	JMP     fold73
 
-part32:
+part72:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip38:
+strip78:
 	LEAQ   (AX)(R9*8), R8
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row39:
+row79:
 	CMPQ       R10, $0x00000000
-	JLE        done40
+	JLE        done80
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -1055,17 +2035,17 @@ row39:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R8
 	SUBQ       $0x00000080, R10
-	JMP        row39
+	JMP        row79
 
-done40:
+done80:
 	VMOVUPD Y3, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip38
+	JLT     strip78
 	LEAQ    8192(AX), R8
 	XORQ    CX, CX
 
-fold33:
+fold73:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1139,9 +2119,9 @@ fold33:
 	VMOVSD       X3, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block31
+	JMP          block71
 
-end34:
+end74:
 	VZEROUPPER
 	RET
 
@@ -1160,15 +2140,15 @@ TEXT ·laplacianL1StreamingF64AVX2(SB), $1024-8
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
 
-block41:
+block81:
 	TESTQ CX, CX
-	JZ    end44
+	JZ    end84
 	CMPQ  CX, $0x00000400
-	JLT   part42
+	JLT   part82
 	MOVQ  R8, AX
 	XORQ  R9, R9
 
-strip45:
+strip85:
 	LEAQ   (AX)(R9*8), R8
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1181,9 +2161,9 @@ strip45:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row46:
+row86:
 	CMPQ       R10, $0x00000000
-	JLE        done47
+	JLE        done87
 	PREFETCHT0 8192(DX)(R8*1)
 	PREFETCHT0 8192(BX)(R8*1)
 	VMOVUPD    (DX)(R8*1), Y11
@@ -1290,9 +2270,9 @@ row46:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R8
 	SUBQ       $0x00000080, R10
-	JMP        row46
+	JMP        row86
 
-done47:
+done87:
 	VMOVUPD Y3, (SP)(R9*8)
 	VMOVUPD Y4, 32(SP)(R9*8)
 	VMOVUPD Y5, 64(SP)(R9*8)
@@ -1303,24 +2283,24 @@ done47:
 	VMOVUPD Y10, 224(SP)(R9*8)
 	ADDQ    $0x00000020, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip45
+	JLT     strip85
 	LEAQ    8192(AX), R8
 	SUBQ    $0x00000400, CX
-	JMP     fold43
+	JMP     fold83
 
-part42:
+part82:
 	MOVQ R8, AX
 	XORQ R9, R9
 
-strip48:
+strip88:
 	LEAQ   (AX)(R9*8), R8
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row49:
+row89:
 	CMPQ       R10, $0x00000000
-	JLE        done50
+	JLE        done90
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -1343,17 +2323,17 @@ row49:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R8
 	SUBQ       $0x00000080, R10
-	JMP        row49
+	JMP        row89
 
-done50:
+done90:
 	VMOVUPD Y3, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip48
+	JLT     strip88
 	LEAQ    8192(AX), R8
 	XORQ    CX, CX
 
-fold43:
+fold83:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1427,9 +2407,9 @@ fold43:
 	VMOVSD       X3, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block41
+	JMP          block81
 
-end44:
+end84:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1450,15 +2430,15 @@ TEXT ·laplacianL1ModulatorF64AVX2(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block51:
+block91:
 	TESTQ CX, CX
-	JZ    end54
+	JZ    end94
 	CMPQ  CX, $0x00000400
-	JLT   part52
+	JLT   part92
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip55:
+strip95:
 	LEAQ   (AX)(R10*8), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1471,9 +2451,9 @@ strip55:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row56:
+row96:
 	CMPQ       R11, $0x00000000
-	JLE        done57
+	JLE        done97
 	PREFETCHT0 8192(DX)(R9*1)
 	PREFETCHT0 8192(BX)(R9*1)
 	PREFETCHT0 8192(SI)(R9*1)
@@ -1600,9 +2580,9 @@ row56:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R9
 	SUBQ       $0x00000080, R11
-	JMP        row56
+	JMP        row96
 
-done57:
+done97:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	VMOVUPD Y5, 64(SP)(R10*8)
@@ -1613,24 +2593,24 @@ done57:
 	VMOVUPD Y10, 224(SP)(R10*8)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip55
+	JLT     strip95
 	LEAQ    8192(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold53
+	JMP     fold93
 
-part52:
+part92:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip58:
+strip98:
 	LEAQ   (AX)(R10*8), R9
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row59:
+row99:
 	CMPQ       R11, $0x00000000
-	JLE        done60
+	JLE        done100
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R11, R13
@@ -1655,17 +2635,17 @@ row59:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R9
 	SUBQ       $0x00000080, R11
-	JMP        row59
+	JMP        row99
 
-done60:
+done100:
 	VMOVUPD Y3, (SP)(R10*8)
 	ADDQ    $0x00000004, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip58
+	JLT     strip98
 	LEAQ    8192(AX), R9
 	XORQ    CX, CX
 
-fold53:
+fold93:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -1739,9 +2719,9 @@ fold53:
 	VMOVSD       X3, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block51
+	JMP          block91
 
-end54:
+end94:
 	VZEROUPPER
 	RET
 
@@ -1761,15 +2741,15 @@ TEXT ·laplacianL1ModulatorStreamingF64AVX2(SB), $1024-8
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
 
-block61:
+block101:
 	TESTQ CX, CX
-	JZ    end64
+	JZ    end104
 	CMPQ  CX, $0x00000400
-	JLT   part62
+	JLT   part102
 	MOVQ  R9, AX
 	XORQ  R10, R10
 
-strip65:
+strip105:
 	LEAQ   (AX)(R10*8), R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -1782,9 +2762,9 @@ strip65:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row66:
+row106:
 	CMPQ       R11, $0x00000000
-	JLE        done67
+	JLE        done107
 	PREFETCHT0 8192(DX)(R9*1)
 	PREFETCHT0 8192(BX)(R9*1)
 	PREFETCHT0 8192(SI)(R9*1)
@@ -1911,9 +2891,9 @@ row66:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R9
 	SUBQ       $0x00000080, R11
-	JMP        row66
+	JMP        row106
 
-done67:
+done107:
 	VMOVUPD Y3, (SP)(R10*8)
 	VMOVUPD Y4, 32(SP)(R10*8)
 	VMOVUPD Y5, 64(SP)(R10*8)
@@ -1924,24 +2904,24 @@ done67:
 	VMOVUPD Y10, 224(SP)(R10*8)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip65
+	JLT     strip105
 	LEAQ    8192(AX), R9
 	SUBQ    $0x00000400, CX
-	JMP     fold63
+	JMP     fold103
 
-part62:
+part102:
 	MOVQ R9, AX
 	XORQ R10, R10
 
-strip68:
+strip108:
 	LEAQ   (AX)(R10*8), R9
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row69:
+row109:
 	CMPQ       R11, $0x00000000
-	JLE        done70
+	JLE        done110
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R11, R13
@@ -1966,17 +2946,17 @@ row69:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R9
 	SUBQ       $0x00000080, R11
-	JMP        row69
+	JMP        row109
 
-done70:
+done110:
 	VMOVUPD Y3, (SP)(R10*8)
 	ADDQ    $0x00000004, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip68
+	JLT     strip108
 	LEAQ    8192(AX), R9
 	XORQ    CX, CX
 
-fold63:
+fold103:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -2050,9 +3030,9 @@ fold63:
 	VMOVSD       X3, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block61
+	JMP          block101
 
-end64:
+end104:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2074,15 +3054,15 @@ TEXT ·laplacianL1Modulator1F64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block71:
+block111:
 	TESTQ CX, CX
-	JZ    end74
+	JZ    end114
 	CMPQ  CX, $0x00000400
-	JLT   part72
+	JLT   part112
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip75:
+strip115:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -2091,9 +3071,9 @@ strip75:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row76:
+row116:
 	CMPQ       R10, $0x00000000
-	JLE        done77
+	JLE        done117
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	VMOVUPD    (DX)(SI*1), Y8
@@ -2152,33 +3132,33 @@ row76:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row76
+	JMP        row116
 
-done77:
+done117:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip75
+	JLT     strip115
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold73
+	JMP     fold113
 
-part72:
+part112:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip78:
+strip118:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row79:
+row119:
 	CMPQ       R10, $0x00000000
-	JLE        done80
+	JLE        done120
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -2202,17 +3182,17 @@ row79:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row79
+	JMP        row119
 
-done80:
+done120:
 	VMOVUPD Y4, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip78
+	JLT     strip118
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold73:
+fold113:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -2286,9 +3266,9 @@ fold73:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block71
+	JMP          block111
 
-end74:
+end114:
 	VZEROUPPER
 	RET
 
@@ -2309,15 +3289,15 @@ TEXT ·laplacianL1Modulator1StreamingF64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block81:
+block121:
 	TESTQ CX, CX
-	JZ    end84
+	JZ    end124
 	CMPQ  CX, $0x00000400
-	JLT   part82
+	JLT   part122
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip85:
+strip125:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -2326,9 +3306,9 @@ strip85:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row86:
+row126:
 	CMPQ       R10, $0x00000000
-	JLE        done87
+	JLE        done127
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	VMOVUPD    (DX)(SI*1), Y8
@@ -2387,33 +3367,33 @@ row86:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row86
+	JMP        row126
 
-done87:
+done127:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip85
+	JLT     strip125
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold83
+	JMP     fold123
 
-part82:
+part122:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip88:
+strip128:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row89:
+row129:
 	CMPQ       R10, $0x00000000
-	JLE        done90
+	JLE        done130
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -2437,17 +3417,17 @@ row89:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row89
+	JMP        row129
 
-done90:
+done130:
 	VMOVUPD Y4, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip88
+	JLT     strip128
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold83:
+fold123:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -2521,9 +3501,9 @@ fold83:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block81
+	JMP          block121
 
-end84:
+end124:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2548,9 +3528,9 @@ TEXT ·laplacianScaledModulatorMaskF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop91:
+loop131:
 	CMPQ      CX, $0x00000010
-	JLT       done92
+	JLT       done132
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -2617,12 +3597,12 @@ loop91:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000010, CX
-	JMP       loop91
+	JMP       loop131
 
-done92:
-loop93:
+done132:
+loop133:
 	CMPQ      CX, $0x00000004
-	JLT       done94
+	JLT       done134
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -2641,11 +3621,11 @@ loop93:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000004, CX
-	JMP       loop93
+	JMP       loop133
 
-done94:
+done134:
 	TESTQ      CX, CX
-	JZ         end95
+	JZ         end135
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -2671,7 +3651,7 @@ done94:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end95:
+end135:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -2706,9 +3686,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop96:
+loop136:
 	CMPQ      CX, $0x00000010
-	JLT       done97
+	JLT       done137
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -2775,12 +3755,12 @@ loop96:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000010, CX
-	JMP       loop96
+	JMP       loop136
 
-done97:
-loop98:
+done137:
+loop138:
 	CMPQ      CX, $0x00000004
-	JLT       done99
+	JLT       done139
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -2799,11 +3779,11 @@ loop98:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000004, CX
-	JMP       loop98
+	JMP       loop138
 
-done99:
+done139:
 	TESTQ      CX, CX
-	JZ         end100
+	JZ         end140
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -2829,7 +3809,7 @@ done99:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end100:
+end140:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -2865,9 +3845,9 @@ TEXT ·laplacianScaledScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop101:
+loop141:
 	CMPQ      CX, $0x00000010
-	JLT       done102
+	JLT       done142
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -2922,12 +3902,12 @@ loop101:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop101
+	JMP       loop141
 
-done102:
-loop103:
+done142:
+loop143:
 	CMPQ      CX, $0x00000004
-	JLT       done104
+	JLT       done144
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -2943,11 +3923,11 @@ loop103:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop103
+	JMP       loop143
 
-done104:
+done144:
 	TESTQ      CX, CX
-	JZ         end105
+	JZ         end145
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -2970,7 +3950,7 @@ done104:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end105:
+end145:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3005,9 +3985,9 @@ TEXT ·laplacianScaledScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop106:
+loop146:
 	CMPQ      CX, $0x00000010
-	JLT       done107
+	JLT       done147
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3062,12 +4042,12 @@ loop106:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop106
+	JMP       loop146
 
-done107:
-loop108:
+done147:
+loop148:
 	CMPQ      CX, $0x00000004
-	JLT       done109
+	JLT       done149
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3083,11 +4063,11 @@ loop108:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop108
+	JMP       loop148
 
-done109:
+done149:
 	TESTQ      CX, CX
-	JZ         end110
+	JZ         end150
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -3110,7 +4090,7 @@ done109:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end110:
+end150:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3147,9 +4127,9 @@ TEXT ·laplacianScaledMaskScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop111:
+loop151:
 	CMPQ      CX, $0x00000010
-	JLT       done112
+	JLT       done152
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3212,12 +4192,12 @@ loop111:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop111
+	JMP       loop151
 
-done112:
-loop113:
+done152:
+loop153:
 	CMPQ      CX, $0x00000004
-	JLT       done114
+	JLT       done154
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3235,11 +4215,11 @@ loop113:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop113
+	JMP       loop153
 
-done114:
+done154:
 	TESTQ      CX, CX
-	JZ         end115
+	JZ         end155
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -3264,7 +4244,7 @@ done114:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end115:
+end155:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3300,9 +4280,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop116:
+loop156:
 	CMPQ      CX, $0x00000010
-	JLT       done117
+	JLT       done157
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3365,12 +4345,12 @@ loop116:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop116
+	JMP       loop156
 
-done117:
-loop118:
+done157:
+loop158:
 	CMPQ      CX, $0x00000004
-	JLT       done119
+	JLT       done159
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3388,11 +4368,11 @@ loop118:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop118
+	JMP       loop158
 
-done119:
+done159:
 	TESTQ      CX, CX
-	JZ         end120
+	JZ         end160
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -3417,7 +4397,7 @@ done119:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end120:
+end160:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3455,9 +4435,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop121:
+loop161:
 	CMPQ      CX, $0x00000010
-	JLT       done122
+	JLT       done162
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3528,12 +4508,12 @@ loop121:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop121
+	JMP       loop161
 
-done122:
-loop123:
+done162:
+loop163:
 	CMPQ      CX, $0x00000004
-	JLT       done124
+	JLT       done164
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3553,11 +4533,11 @@ loop123:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop123
+	JMP       loop163
 
-done124:
+done164:
 	TESTQ      CX, CX
-	JZ         end125
+	JZ         end165
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -3584,7 +4564,7 @@ done124:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end125:
+end165:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3621,9 +4601,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop126:
+loop166:
 	CMPQ      CX, $0x00000010
-	JLT       done127
+	JLT       done167
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3694,12 +4674,12 @@ loop126:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop126
+	JMP       loop166
 
-done127:
-loop128:
+done167:
+loop168:
 	CMPQ      CX, $0x00000004
-	JLT       done129
+	JLT       done169
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -3719,11 +4699,11 @@ loop128:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop128
+	JMP       loop168
 
-done129:
+done169:
 	TESTQ      CX, CX
-	JZ         end130
+	JZ         end170
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -3750,7 +4730,7 @@ done129:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end130:
+end170:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -3783,15 +4763,15 @@ TEXT ·laplacianScaledL1ModulatorMaskF64AVX2(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block131:
+block171:
 	TESTQ CX, CX
-	JZ    end134
+	JZ    end174
 	CMPQ  CX, $0x00000400
-	JLT   part132
+	JLT   part172
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip135:
+strip175:
 	LEAQ   (AX)(R11*8), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -3804,9 +4784,9 @@ strip135:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row136:
+row176:
 	CMPQ       R12, $0x00000000
-	JLE        done137
+	JLE        done177
 	PREFETCHT0 8192(DX)(R10*1)
 	PREFETCHT0 8192(BX)(R10*1)
 	PREFETCHT0 8192(SI)(R10*1)
@@ -3953,9 +4933,9 @@ row136:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R10
 	SUBQ       $0x00000080, R12
-	JMP        row136
+	JMP        row176
 
-done137:
+done177:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	VMOVUPD Y5, 64(SP)(R11*8)
@@ -3966,24 +4946,24 @@ done137:
 	VMOVUPD Y10, 224(SP)(R11*8)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip135
+	JLT     strip175
 	LEAQ    8192(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold133
+	JMP     fold173
 
-part132:
+part172:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip138:
+strip178:
 	LEAQ   (AX)(R11*8), R10
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row139:
+row179:
 	CMPQ       R12, $0x00000000
-	JLE        done140
+	JLE        done180
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R12, R14
@@ -4010,17 +4990,17 @@ row139:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R10
 	SUBQ       $0x00000080, R12
-	JMP        row139
+	JMP        row179
 
-done140:
+done180:
 	VMOVUPD Y3, (SP)(R11*8)
 	ADDQ    $0x00000004, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip138
+	JLT     strip178
 	LEAQ    8192(AX), R10
 	XORQ    CX, CX
 
-fold133:
+fold173:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -4094,9 +5074,9 @@ fold133:
 	VMOVSD       X3, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block131
+	JMP          block171
 
-end134:
+end174:
 	VZEROUPPER
 	RET
 
@@ -4117,15 +5097,15 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF64AVX2(SB), $1024-8
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
 
-block141:
+block181:
 	TESTQ CX, CX
-	JZ    end144
+	JZ    end184
 	CMPQ  CX, $0x00000400
-	JLT   part142
+	JLT   part182
 	MOVQ  R10, AX
 	XORQ  R11, R11
 
-strip145:
+strip185:
 	LEAQ   (AX)(R11*8), R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -4138,9 +5118,9 @@ strip145:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row146:
+row186:
 	CMPQ       R12, $0x00000000
-	JLE        done147
+	JLE        done187
 	PREFETCHT0 8192(DX)(R10*1)
 	PREFETCHT0 8192(BX)(R10*1)
 	PREFETCHT0 8192(SI)(R10*1)
@@ -4287,9 +5267,9 @@ row146:
 	VADDPD     Y12, Y10, Y10
 	ADDQ       $0x00000400, R10
 	SUBQ       $0x00000080, R12
-	JMP        row146
+	JMP        row186
 
-done147:
+done187:
 	VMOVUPD Y3, (SP)(R11*8)
 	VMOVUPD Y4, 32(SP)(R11*8)
 	VMOVUPD Y5, 64(SP)(R11*8)
@@ -4300,24 +5280,24 @@ done147:
 	VMOVUPD Y10, 224(SP)(R11*8)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip145
+	JLT     strip185
 	LEAQ    8192(AX), R10
 	SUBQ    $0x00000400, CX
-	JMP     fold143
+	JMP     fold183
 
-part142:
+part182:
 	MOVQ R10, AX
 	XORQ R11, R11
 
-strip148:
+strip188:
 	LEAQ   (AX)(R11*8), R10
 	VXORPS Y3, Y3, Y3
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row149:
+row189:
 	CMPQ       R12, $0x00000000
-	JLE        done150
+	JLE        done190
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R12, R14
@@ -4344,17 +5324,17 @@ row149:
 	VADDPD     Y4, Y3, Y3
 	ADDQ       $0x00000400, R10
 	SUBQ       $0x00000080, R12
-	JMP        row149
+	JMP        row189
 
-done150:
+done190:
 	VMOVUPD Y3, (SP)(R11*8)
 	ADDQ    $0x00000004, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip148
+	JLT     strip188
 	LEAQ    8192(AX), R10
 	XORQ    CX, CX
 
-fold143:
+fold183:
 	VMOVUPD      (SP), Y3
 	VMOVUPD      512(SP), Y4
 	VADDPD       Y4, Y3, Y3
@@ -4428,9 +5408,9 @@ fold143:
 	VMOVSD       X3, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block141
+	JMP          block181
 
-end144:
+end184:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -4452,15 +5432,15 @@ TEXT ·laplacianScaledL1Scale1F64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block151:
+block191:
 	TESTQ CX, CX
-	JZ    end154
+	JZ    end194
 	CMPQ  CX, $0x00000400
-	JLT   part152
+	JLT   part192
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip155:
+strip195:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -4469,9 +5449,9 @@ strip155:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row156:
+row196:
 	CMPQ       R10, $0x00000000
-	JLE        done157
+	JLE        done197
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	VMOVUPD    (DX)(SI*1), Y8
@@ -4530,33 +5510,33 @@ row156:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row156
+	JMP        row196
 
-done157:
+done197:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip155
+	JLT     strip195
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold153
+	JMP     fold193
 
-part152:
+part192:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip158:
+strip198:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row159:
+row199:
 	CMPQ       R10, $0x00000000
-	JLE        done160
+	JLE        done200
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -4580,17 +5560,17 @@ row159:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row159
+	JMP        row199
 
-done160:
+done200:
 	VMOVUPD Y4, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip158
+	JLT     strip198
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold153:
+fold193:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -4664,9 +5644,9 @@ fold153:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block151
+	JMP          block191
 
-end154:
+end194:
 	VZEROUPPER
 	RET
 
@@ -4687,15 +5667,15 @@ TEXT ·laplacianScaledL1Scale1StreamingF64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block161:
+block201:
 	TESTQ CX, CX
-	JZ    end164
+	JZ    end204
 	CMPQ  CX, $0x00000400
-	JLT   part162
+	JLT   part202
 	MOVQ  SI, AX
 	XORQ  R9, R9
 
-strip165:
+strip205:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -4704,9 +5684,9 @@ strip165:
 	MOVQ   $0x00000400, R10
 	SUBQ   R9, R10
 
-row166:
+row206:
 	CMPQ       R10, $0x00000000
-	JLE        done167
+	JLE        done207
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	VMOVUPD    (DX)(SI*1), Y8
@@ -4765,33 +5745,33 @@ row166:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row166
+	JMP        row206
 
-done167:
+done207:
 	VMOVUPD Y4, (SP)(R9*8)
 	VMOVUPD Y5, 32(SP)(R9*8)
 	VMOVUPD Y6, 64(SP)(R9*8)
 	VMOVUPD Y7, 96(SP)(R9*8)
 	ADDQ    $0x00000010, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip165
+	JLT     strip205
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold163
+	JMP     fold203
 
-part162:
+part202:
 	MOVQ SI, AX
 	XORQ R9, R9
 
-strip168:
+strip208:
 	LEAQ   (AX)(R9*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R10
 	SUBQ   R9, R10
 
-row169:
+row209:
 	CMPQ       R10, $0x00000000
-	JLE        done170
+	JLE        done210
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R10, R12
@@ -4815,17 +5795,17 @@ row169:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R10
-	JMP        row169
+	JMP        row209
 
-done170:
+done210:
 	VMOVUPD Y4, (SP)(R9*8)
 	ADDQ    $0x00000004, R9
 	CMPQ    R9, $0x00000080
-	JLT     strip168
+	JLT     strip208
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold163:
+fold203:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -4899,9 +5879,9 @@ fold163:
 	VMOVSD       X4, (R9)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block161
+	JMP          block201
 
-end164:
+end204:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -4924,15 +5904,15 @@ TEXT ·laplacianScaledL1MaskScale1F64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block171:
+block211:
 	TESTQ CX, CX
-	JZ    end174
+	JZ    end214
 	CMPQ  CX, $0x00000400
-	JLT   part172
+	JLT   part212
 	MOVQ  SI, AX
 	XORQ  R10, R10
 
-strip175:
+strip215:
 	LEAQ   (AX)(R10*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -4941,9 +5921,9 @@ strip175:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row176:
+row216:
 	CMPQ       R11, $0x00000000
-	JLE        done177
+	JLE        done217
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	PREFETCHT0 8192(DI)(SI*1)
@@ -5012,33 +5992,33 @@ row176:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R11
-	JMP        row176
+	JMP        row216
 
-done177:
+done217:
 	VMOVUPD Y4, (SP)(R10*8)
 	VMOVUPD Y5, 32(SP)(R10*8)
 	VMOVUPD Y6, 64(SP)(R10*8)
 	VMOVUPD Y7, 96(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip175
+	JLT     strip215
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold173
+	JMP     fold213
 
-part172:
+part212:
 	MOVQ SI, AX
 	XORQ R10, R10
 
-strip178:
+strip218:
 	LEAQ   (AX)(R10*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row179:
+row219:
 	CMPQ       R11, $0x00000000
-	JLE        done180
+	JLE        done220
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R11, R13
@@ -5064,17 +6044,17 @@ row179:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R11
-	JMP        row179
+	JMP        row219
 
-done180:
+done220:
 	VMOVUPD Y4, (SP)(R10*8)
 	ADDQ    $0x00000004, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip178
+	JLT     strip218
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold173:
+fold213:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -5148,9 +6128,9 @@ fold173:
 	VMOVSD       X4, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block171
+	JMP          block211
 
-end174:
+end214:
 	VZEROUPPER
 	RET
 
@@ -5172,15 +6152,15 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block181:
+block221:
 	TESTQ CX, CX
-	JZ    end184
+	JZ    end224
 	CMPQ  CX, $0x00000400
-	JLT   part182
+	JLT   part222
 	MOVQ  SI, AX
 	XORQ  R10, R10
 
-strip185:
+strip225:
 	LEAQ   (AX)(R10*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -5189,9 +6169,9 @@ strip185:
 	MOVQ   $0x00000400, R11
 	SUBQ   R10, R11
 
-row186:
+row226:
 	CMPQ       R11, $0x00000000
-	JLE        done187
+	JLE        done227
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	PREFETCHT0 8192(DI)(SI*1)
@@ -5260,33 +6240,33 @@ row186:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R11
-	JMP        row186
+	JMP        row226
 
-done187:
+done227:
 	VMOVUPD Y4, (SP)(R10*8)
 	VMOVUPD Y5, 32(SP)(R10*8)
 	VMOVUPD Y6, 64(SP)(R10*8)
 	VMOVUPD Y7, 96(SP)(R10*8)
 	ADDQ    $0x00000010, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip185
+	JLT     strip225
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold183
+	JMP     fold223
 
-part182:
+part222:
 	MOVQ SI, AX
 	XORQ R10, R10
 
-strip188:
+strip228:
 	LEAQ   (AX)(R10*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R11
 	SUBQ   R10, R11
 
-row189:
+row229:
 	CMPQ       R11, $0x00000000
-	JLE        done190
+	JLE        done230
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R11, R13
@@ -5312,17 +6292,17 @@ row189:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R11
-	JMP        row189
+	JMP        row229
 
-done190:
+done230:
 	VMOVUPD Y4, (SP)(R10*8)
 	ADDQ    $0x00000004, R10
 	CMPQ    R10, $0x00000080
-	JLT     strip188
+	JLT     strip228
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold183:
+fold223:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -5396,9 +6376,9 @@ fold183:
 	VMOVSD       X4, (R10)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block181
+	JMP          block221
 
-end184:
+end224:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5422,15 +6402,15 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block191:
+block231:
 	TESTQ CX, CX
-	JZ    end194
+	JZ    end234
 	CMPQ  CX, $0x00000400
-	JLT   part192
+	JLT   part232
 	MOVQ  SI, AX
 	XORQ  R11, R11
 
-strip195:
+strip235:
 	LEAQ   (AX)(R11*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -5439,9 +6419,9 @@ strip195:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row196:
+row236:
 	CMPQ       R12, $0x00000000
-	JLE        done197
+	JLE        done237
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	PREFETCHT0 8192(DI)(SI*1)
@@ -5520,33 +6500,33 @@ row196:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R12
-	JMP        row196
+	JMP        row236
 
-done197:
+done237:
 	VMOVUPD Y4, (SP)(R11*8)
 	VMOVUPD Y5, 32(SP)(R11*8)
 	VMOVUPD Y6, 64(SP)(R11*8)
 	VMOVUPD Y7, 96(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip195
+	JLT     strip235
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold193
+	JMP     fold233
 
-part192:
+part232:
 	MOVQ SI, AX
 	XORQ R11, R11
 
-strip198:
+strip238:
 	LEAQ   (AX)(R11*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row199:
+row239:
 	CMPQ       R12, $0x00000000
-	JLE        done200
+	JLE        done240
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R12, R14
@@ -5574,17 +6554,17 @@ row199:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R12
-	JMP        row199
+	JMP        row239
 
-done200:
+done240:
 	VMOVUPD Y4, (SP)(R11*8)
 	ADDQ    $0x00000004, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip198
+	JLT     strip238
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold193:
+fold233:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -5658,9 +6638,9 @@ fold193:
 	VMOVSD       X4, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block191
+	JMP          block231
 
-end194:
+end234:
 	VZEROUPPER
 	RET
 
@@ -5683,15 +6663,15 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF64AVX2(SB), $1024-8
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
 
-block201:
+block241:
 	TESTQ CX, CX
-	JZ    end204
+	JZ    end244
 	CMPQ  CX, $0x00000400
-	JLT   part202
+	JLT   part242
 	MOVQ  SI, AX
 	XORQ  R11, R11
 
-strip205:
+strip245:
 	LEAQ   (AX)(R11*8), SI
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -5700,9 +6680,9 @@ strip205:
 	MOVQ   $0x00000400, R12
 	SUBQ   R11, R12
 
-row206:
+row246:
 	CMPQ       R12, $0x00000000
-	JLE        done207
+	JLE        done247
 	PREFETCHT0 8192(DX)(SI*1)
 	PREFETCHT0 8192(BX)(SI*1)
 	PREFETCHT0 8192(DI)(SI*1)
@@ -5781,33 +6761,33 @@ row206:
 	VADDPD     Y9, Y7, Y7
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R12
-	JMP        row206
+	JMP        row246
 
-done207:
+done247:
 	VMOVUPD Y4, (SP)(R11*8)
 	VMOVUPD Y5, 32(SP)(R11*8)
 	VMOVUPD Y6, 64(SP)(R11*8)
 	VMOVUPD Y7, 96(SP)(R11*8)
 	ADDQ    $0x00000010, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip205
+	JLT     strip245
 	LEAQ    8192(AX), SI
 	SUBQ    $0x00000400, CX
-	JMP     fold203
+	JMP     fold243
 
-part202:
+part242:
 	MOVQ SI, AX
 	XORQ R11, R11
 
-strip208:
+strip248:
 	LEAQ   (AX)(R11*8), SI
 	VXORPS Y4, Y4, Y4
 	MOVQ   CX, R12
 	SUBQ   R11, R12
 
-row209:
+row249:
 	CMPQ       R12, $0x00000000
-	JLE        done210
+	JLE        done250
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R12, R14
@@ -5835,17 +6815,17 @@ row209:
 	VADDPD     Y5, Y4, Y4
 	ADDQ       $0x00000400, SI
 	SUBQ       $0x00000080, R12
-	JMP        row209
+	JMP        row249
 
-done210:
+done250:
 	VMOVUPD Y4, (SP)(R11*8)
 	ADDQ    $0x00000004, R11
 	CMPQ    R11, $0x00000080
-	JLT     strip208
+	JLT     strip248
 	LEAQ    8192(AX), SI
 	XORQ    CX, CX
 
-fold203:
+fold243:
 	VMOVUPD      (SP), Y4
 	VMOVUPD      512(SP), Y5
 	VADDPD       Y5, Y4, Y4
@@ -5919,9 +6899,9 @@ fold203:
 	VMOVSD       X4, (R11)(AX*8)
 	MOVQ         c+0(FP), AX
 	INCQ         136(AX)
-	JMP          block201
+	JMP          block241
 
-end204:
+end244:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5935,9 +6915,9 @@ TEXT ·negF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop211:
+loop251:
 	CMPQ    AX, $0x00000010
-	JLT     done212
+	JLT     done252
 	VMOVUPD (CX)(BX*1), Y1
 	VXORPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -5952,22 +6932,22 @@ loop211:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop211
+	JMP     loop251
 
-done212:
-loop213:
+done252:
+loop253:
 	CMPQ    AX, $0x00000004
-	JLT     done214
+	JLT     done254
 	VMOVUPD (CX)(BX*1), Y1
 	VXORPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop213
+	JMP     loop253
 
-done214:
+done254:
 	TESTQ      AX, AX
-	JZ         end215
+	JZ         end255
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -5979,7 +6959,7 @@ done214:
 	VXORPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end215:
+end255:
 	VZEROUPPER
 	RET
 
@@ -5992,9 +6972,9 @@ TEXT ·absF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop216:
+loop256:
 	CMPQ    AX, $0x00000010
-	JLT     done217
+	JLT     done257
 	VMOVUPD (CX)(BX*1), Y1
 	VANDNPD Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -6009,22 +6989,22 @@ loop216:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop216
+	JMP     loop256
 
-done217:
-loop218:
+done257:
+loop258:
 	CMPQ    AX, $0x00000004
-	JLT     done219
+	JLT     done259
 	VMOVUPD (CX)(BX*1), Y1
 	VANDNPD Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop218
+	JMP     loop258
 
-done219:
+done259:
 	TESTQ      AX, AX
-	JZ         end220
+	JZ         end260
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -6036,7 +7016,7 @@ done219:
 	VANDNPD    Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end220:
+end260:
 	VZEROUPPER
 	RET
 
@@ -6051,9 +7031,9 @@ TEXT ·signF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y2
 	XORQ         BX, BX
 
-loop221:
+loop261:
 	CMPQ      AX, $0x00000010
-	JLT       done222
+	JLT       done262
 	VMOVUPD   (CX)(BX*1), Y3
 	VCMPPD    $0x0c, Y0, Y3, Y4
 	VANDPD    Y3, Y2, Y5
@@ -6080,12 +7060,12 @@ loop221:
 	VMOVUPD   Y3, 96(DX)(BX*1)
 	ADDQ      $0x00000080, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop221
+	JMP       loop261
 
-done222:
-loop223:
+done262:
+loop263:
 	CMPQ      AX, $0x00000004
-	JLT       done224
+	JLT       done264
 	VMOVUPD   (CX)(BX*1), Y3
 	VCMPPD    $0x0c, Y0, Y3, Y4
 	VANDPD    Y3, Y2, Y5
@@ -6094,11 +7074,11 @@ loop223:
 	VMOVUPD   Y3, (DX)(BX*1)
 	ADDQ      $0x00000020, BX
 	SUBQ      $0x00000004, AX
-	JMP       loop223
+	JMP       loop263
 
-done224:
+done264:
 	TESTQ      AX, AX
-	JZ         end225
+	JZ         end265
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -6113,7 +7093,7 @@ done224:
 	VBLENDVPD  Y0, Y1, Y4, Y0
 	VMASKMOVPD Y0, Y3, (DX)(BX*1)
 
-end225:
+end265:
 	VZEROUPPER
 	RET
 
@@ -6125,9 +7105,9 @@ TEXT ·sqrtF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop226:
+loop266:
 	CMPQ    AX, $0x00000010
-	JLT     done227
+	JLT     done267
 	VMOVUPD (CX)(BX*1), Y0
 	VSQRTPD Y0, Y0
 	VMOVUPD Y0, (DX)(BX*1)
@@ -6142,22 +7122,22 @@ loop226:
 	VMOVUPD Y0, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop226
+	JMP     loop266
 
-done227:
-loop228:
+done267:
+loop268:
 	CMPQ    AX, $0x00000004
-	JLT     done229
+	JLT     done269
 	VMOVUPD (CX)(BX*1), Y0
 	VSQRTPD Y0, Y0
 	VMOVUPD Y0, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop228
+	JMP     loop268
 
-done229:
+done269:
 	TESTQ      AX, AX
-	JZ         end230
+	JZ         end270
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -6169,7 +7149,7 @@ done229:
 	VSQRTPD    Y1, Y1
 	VMASKMOVPD Y1, Y0, (DX)(BX*1)
 
-end230:
+end270:
 	VZEROUPPER
 	RET
 
@@ -6182,9 +7162,9 @@ TEXT ·addF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop231:
+loop271:
 	CMPQ    AX, $0x00000010
-	JLT     done232
+	JLT     done272
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VADDPD  Y1, Y0, Y0
@@ -6203,23 +7183,23 @@ loop231:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop231
+	JMP     loop271
 
-done232:
-loop233:
+done272:
+loop273:
 	CMPQ    AX, $0x00000004
-	JLT     done234
+	JLT     done274
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop233
+	JMP     loop273
 
-done234:
+done274:
 	TESTQ      AX, AX
-	JZ         end235
+	JZ         end275
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6232,7 +7212,7 @@ done234:
 	VADDPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end235:
+end275:
 	VZEROUPPER
 	RET
 
@@ -6245,9 +7225,9 @@ TEXT ·subF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop236:
+loop276:
 	CMPQ    AX, $0x00000010
-	JLT     done237
+	JLT     done277
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VSUBPD  Y1, Y0, Y0
@@ -6266,23 +7246,23 @@ loop236:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop236
+	JMP     loop276
 
-done237:
-loop238:
+done277:
+loop278:
 	CMPQ    AX, $0x00000004
-	JLT     done239
+	JLT     done279
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop238
+	JMP     loop278
 
-done239:
+done279:
 	TESTQ      AX, AX
-	JZ         end240
+	JZ         end280
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6295,7 +7275,7 @@ done239:
 	VSUBPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end240:
+end280:
 	VZEROUPPER
 	RET
 
@@ -6308,9 +7288,9 @@ TEXT ·mulF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop241:
+loop281:
 	CMPQ    AX, $0x00000010
-	JLT     done242
+	JLT     done282
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMULPD  Y1, Y0, Y0
@@ -6329,23 +7309,23 @@ loop241:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop241
+	JMP     loop281
 
-done242:
-loop243:
+done282:
+loop283:
 	CMPQ    AX, $0x00000004
-	JLT     done244
+	JLT     done284
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMULPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop243
+	JMP     loop283
 
-done244:
+done284:
 	TESTQ      AX, AX
-	JZ         end245
+	JZ         end285
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6358,7 +7338,7 @@ done244:
 	VMULPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end245:
+end285:
 	VZEROUPPER
 	RET
 
@@ -6371,9 +7351,9 @@ TEXT ·divF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop246:
+loop286:
 	CMPQ    AX, $0x00000010
-	JLT     done247
+	JLT     done287
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VDIVPD  Y1, Y0, Y0
@@ -6392,23 +7372,23 @@ loop246:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop246
+	JMP     loop286
 
-done247:
-loop248:
+done287:
+loop288:
 	CMPQ    AX, $0x00000004
-	JLT     done249
+	JLT     done289
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VDIVPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop248
+	JMP     loop288
 
-done249:
+done289:
 	TESTQ      AX, AX
-	JZ         end250
+	JZ         end290
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6421,7 +7401,7 @@ done249:
 	VDIVPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end250:
+end290:
 	VZEROUPPER
 	RET
 
@@ -6434,9 +7414,9 @@ TEXT ·minF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop251:
+loop291:
 	CMPQ    AX, $0x00000010
-	JLT     done252
+	JLT     done292
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -6463,12 +7443,12 @@ loop251:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop251
+	JMP     loop291
 
-done252:
-loop253:
+done292:
+loop293:
 	CMPQ    AX, $0x00000004
-	JLT     done254
+	JLT     done294
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -6477,11 +7457,11 @@ loop253:
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop253
+	JMP     loop293
 
-done254:
+done294:
 	TESTQ      AX, AX
-	JZ         end255
+	JZ         end295
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6496,7 +7476,7 @@ done254:
 	VORPD      Y3, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end255:
+end295:
 	VZEROUPPER
 	RET
 
@@ -6509,9 +7489,9 @@ TEXT ·maxF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop256:
+loop296:
 	CMPQ      AX, $0x00000010
-	JLT       done257
+	JLT       done297
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -6550,12 +7530,12 @@ loop256:
 	VMOVUPD   Y0, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop256
+	JMP       loop296
 
-done257:
-loop258:
+done297:
+loop298:
 	CMPQ      AX, $0x00000004
-	JLT       done259
+	JLT       done299
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -6567,11 +7547,11 @@ loop258:
 	VMOVUPD   Y0, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop258
+	JMP       loop298
 
-done259:
+done299:
 	TESTQ      AX, AX
-	JZ         end260
+	JZ         end300
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6589,7 +7569,7 @@ done259:
 	VBLENDVPD  Y4, Y1, Y3, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end260:
+end300:
 	VZEROUPPER
 	RET
 
@@ -6603,9 +7583,9 @@ TEXT ·fmaF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop261:
+loop301:
 	CMPQ        AX, $0x00000010
-	JLT         done262
+	JLT         done302
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -6628,12 +7608,12 @@ loop261:
 	VMOVUPD     Y2, 96(SI)(DI*1)
 	ADDQ        $0x00000080, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop261
+	JMP         loop301
 
-done262:
-loop263:
+done302:
+loop303:
 	CMPQ        AX, $0x00000004
-	JLT         done264
+	JLT         done304
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -6641,11 +7621,11 @@ loop263:
 	VMOVUPD     Y2, (SI)(DI*1)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000004, AX
-	JMP         loop263
+	JMP         loop303
 
-done264:
+done304:
 	TESTQ       AX, AX
-	JZ          end265
+	JZ          end305
 	LEAQ        onesF64AVX2<>+0(SB), R8
 	MOVQ        $0x00000004, R9
 	SUBQ        AX, R9
@@ -6659,7 +7639,7 @@ done264:
 	VFMADD231PD Y2, Y1, Y3
 	VMASKMOVPD  Y3, Y0, (SI)(DI*1)
 
-end265:
+end305:
 	VZEROUPPER
 	RET
 
@@ -6673,9 +7653,9 @@ TEXT ·lessF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop266:
+loop306:
 	CMPQ    AX, $0x00000010
-	JLT     done267
+	JLT     done307
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x11, Y2, Y1, Y1
@@ -6698,12 +7678,12 @@ loop266:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop266
+	JMP     loop306
 
-done267:
-loop268:
+done307:
+loop308:
 	CMPQ    AX, $0x00000004
-	JLT     done269
+	JLT     done309
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x11, Y2, Y1, Y1
@@ -6711,11 +7691,11 @@ loop268:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop268
+	JMP     loop308
 
-done269:
+done309:
 	TESTQ      AX, AX
-	JZ         end270
+	JZ         end310
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6729,7 +7709,7 @@ done269:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end270:
+end310:
 	VZEROUPPER
 	RET
 
@@ -6743,9 +7723,9 @@ TEXT ·lessEqualF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop271:
+loop311:
 	CMPQ    AX, $0x00000010
-	JLT     done272
+	JLT     done312
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x12, Y2, Y1, Y1
@@ -6768,12 +7748,12 @@ loop271:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop271
+	JMP     loop311
 
-done272:
-loop273:
+done312:
+loop313:
 	CMPQ    AX, $0x00000004
-	JLT     done274
+	JLT     done314
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x12, Y2, Y1, Y1
@@ -6781,11 +7761,11 @@ loop273:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop273
+	JMP     loop313
 
-done274:
+done314:
 	TESTQ      AX, AX
-	JZ         end275
+	JZ         end315
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6799,7 +7779,7 @@ done274:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end275:
+end315:
 	VZEROUPPER
 	RET
 
@@ -6813,9 +7793,9 @@ TEXT ·equalF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop276:
+loop316:
 	CMPQ    AX, $0x00000010
-	JLT     done277
+	JLT     done317
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x00, Y2, Y1, Y1
@@ -6838,12 +7818,12 @@ loop276:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop276
+	JMP     loop316
 
-done277:
-loop278:
+done317:
+loop318:
 	CMPQ    AX, $0x00000004
-	JLT     done279
+	JLT     done319
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x00, Y2, Y1, Y1
@@ -6851,11 +7831,11 @@ loop278:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop278
+	JMP     loop318
 
-done279:
+done319:
 	TESTQ      AX, AX
-	JZ         end280
+	JZ         end320
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6869,7 +7849,7 @@ done279:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end280:
+end320:
 	VZEROUPPER
 	RET
 
@@ -6882,9 +7862,9 @@ TEXT ·notF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop281:
+loop321:
 	CMPQ    AX, $0x00000010
-	JLT     done282
+	JLT     done322
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -6899,22 +7879,22 @@ loop281:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop281
+	JMP     loop321
 
-done282:
-loop283:
+done322:
+loop323:
 	CMPQ    AX, $0x00000004
-	JLT     done284
+	JLT     done324
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop283
+	JMP     loop323
 
-done284:
+done324:
 	TESTQ      AX, AX
-	JZ         end285
+	JZ         end325
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -6926,7 +7906,7 @@ done284:
 	VSUBPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end285:
+end325:
 	VZEROUPPER
 	RET
 
@@ -6939,9 +7919,9 @@ TEXT ·andF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop286:
+loop326:
 	CMPQ    AX, $0x00000010
-	JLT     done287
+	JLT     done327
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
@@ -6960,23 +7940,23 @@ loop286:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop286
+	JMP     loop326
 
-done287:
-loop288:
+done327:
+loop328:
 	CMPQ    AX, $0x00000004
-	JLT     done289
+	JLT     done329
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop288
+	JMP     loop328
 
-done289:
+done329:
 	TESTQ      AX, AX
-	JZ         end290
+	JZ         end330
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -6989,7 +7969,7 @@ done289:
 	VANDPD     Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end290:
+end330:
 	VZEROUPPER
 	RET
 
@@ -7002,9 +7982,9 @@ TEXT ·orF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop331:
 	CMPQ    AX, $0x00000010
-	JLT     done292
+	JLT     done332
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
@@ -7023,23 +8003,23 @@ loop291:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop291
+	JMP     loop331
 
-done292:
-loop293:
+done332:
+loop333:
 	CMPQ    AX, $0x00000004
-	JLT     done294
+	JLT     done334
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop293
+	JMP     loop333
 
-done294:
+done334:
 	TESTQ      AX, AX
-	JZ         end295
+	JZ         end335
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7052,7 +8032,7 @@ done294:
 	VORPD      Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end295:
+end335:
 	VZEROUPPER
 	RET
 
@@ -7067,9 +8047,9 @@ TEXT ·selectF64AVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-loop296:
+loop336:
 	CMPQ      AX, $0x00000010
-	JLT       done297
+	JLT       done337
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -7096,12 +8076,12 @@ loop296:
 	VMOVUPD   Y1, 96(SI)(DI*1)
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop296
+	JMP       loop336
 
-done297:
-loop298:
+done337:
+loop338:
 	CMPQ      AX, $0x00000004
-	JLT       done299
+	JLT       done339
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -7110,11 +8090,11 @@ loop298:
 	VMOVUPD   Y1, (SI)(DI*1)
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, AX
-	JMP       loop298
+	JMP       loop338
 
-done299:
+done339:
 	TESTQ      AX, AX
-	JZ         end300
+	JZ         end340
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       AX, R9
@@ -7129,7 +8109,7 @@ done299:
 	VBLENDVPD  Y0, Y3, Y4, Y0
 	VMASKMOVPD Y0, Y1, (SI)(DI*1)
 
-end300:
+end340:
 	VZEROUPPER
 	RET
 
@@ -7145,9 +8125,9 @@ TEXT ·signOfSubF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y2
 	XORQ         SI, SI
 
-loop301:
+loop341:
 	CMPQ      AX, $0x00000010
-	JLT       done302
+	JLT       done342
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -7182,12 +8162,12 @@ loop301:
 	VMOVUPD   Y3, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop301
+	JMP       loop341
 
-done302:
-loop303:
+done342:
+loop343:
 	CMPQ      AX, $0x00000004
-	JLT       done304
+	JLT       done344
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -7198,11 +8178,11 @@ loop303:
 	VMOVUPD   Y3, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop303
+	JMP       loop343
 
-done304:
+done344:
 	TESTQ      AX, AX
-	JZ         end305
+	JZ         end345
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7219,7 +8199,7 @@ done304:
 	VBLENDVPD  Y0, Y1, Y4, Y0
 	VMASKMOVPD Y0, Y3, (BX)(SI*1)
 
-end305:
+end345:
 	VZEROUPPER
 	RET
 
@@ -7234,9 +8214,9 @@ TEXT ·countF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-loop306:
+loop346:
 	CMPQ    AX, $0x00000010
-	JLT     done307
+	JLT     done347
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(CX)(DX*1), Y4
@@ -7247,21 +8227,21 @@ loop306:
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop306
+	JMP     loop346
 
-done307:
-loop308:
+done347:
+loop348:
 	CMPQ    AX, $0x00000004
-	JLT     done309
+	JLT     done349
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop308
+	JMP     loop348
 
-done309:
+done349:
 	TESTQ      AX, AX
-	JZ         end310
+	JZ         end350
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -7273,7 +8253,7 @@ done309:
 	VANDPD     Y4, Y5, Y4
 	VADDPD     Y4, Y0, Y0
 
-end310:
+end350:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
@@ -7297,9 +8277,9 @@ TEXT ·countAbsF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 
-loop311:
+loop351:
 	CMPQ    AX, $0x00000010
-	JLT     done312
+	JLT     done352
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
@@ -7314,22 +8294,22 @@ loop311:
 	VADDPD  Y5, Y4, Y4
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop311
+	JMP     loop351
 
-done312:
-loop313:
+done352:
+loop353:
 	CMPQ    AX, $0x00000004
-	JLT     done314
+	JLT     done354
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop313
+	JMP     loop353
 
-done314:
+done354:
 	TESTQ      AX, AX
-	JZ         end315
+	JZ         end355
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -7342,7 +8322,7 @@ done314:
 	VANDPD     Y5, Y0, Y0
 	VADDPD     Y0, Y1, Y1
 
-end315:
+end355:
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
@@ -7361,15 +8341,15 @@ TEXT ·treeF64AVX2(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block316:
+block356:
 	TESTQ AX, AX
-	JZ    end319
+	JZ    end359
 	CMPQ  AX, $0x00000400
-	JLT   part317
+	JLT   part357
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip320:
+strip360:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7382,9 +8362,9 @@ strip320:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row321:
+row361:
 	CMPQ       DI, $0x00000000
-	JLE        done322
+	JLE        done362
 	PREFETCHT0 8192(CX)(DX*1)
 	VMOVUPD    (CX)(DX*1), Y8
 	VADDPD     Y8, Y0, Y0
@@ -7407,9 +8387,9 @@ row321:
 	VADDPD     Y8, Y7, Y7
 	ADDQ       $0x00000400, DX
 	SUBQ       $0x00000080, DI
-	JMP        row321
+	JMP        row361
 
-done322:
+done362:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	VMOVUPD Y2, 64(SP)(SI*8)
@@ -7420,24 +8400,24 @@ done322:
 	VMOVUPD Y7, 224(SP)(SI*8)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip320
+	JLT     strip360
 	LEAQ    8192(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold318
+	JMP     fold358
 
-part317:
+part357:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip323:
+strip363:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Y0, Y0, Y0
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row324:
+row364:
 	CMPQ       DI, $0x00000000
-	JLE        done325
+	JLE        done365
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       DI, R9
@@ -7450,17 +8430,17 @@ row324:
 	VADDPD     Y1, Y0, Y0
 	ADDQ       $0x00000400, DX
 	SUBQ       $0x00000080, DI
-	JMP        row324
+	JMP        row364
 
-done325:
+done365:
 	VMOVUPD Y0, (SP)(SI*8)
 	ADDQ    $0x00000004, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip323
+	JLT     strip363
 	LEAQ    8192(BX), DX
 	XORQ    AX, AX
 
-fold318:
+fold358:
 	VMOVUPD      (SP), Y0
 	VMOVUPD      512(SP), Y1
 	VADDPD       Y1, Y0, Y0
@@ -7529,9 +8509,9 @@ fold318:
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
-	JMP          block316
+	JMP          block356
 
-end319:
+end359:
 	VZEROUPPER
 	RET
 
@@ -7543,9 +8523,9 @@ TEXT ·streamF64AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop326:
+loop366:
 	CMPQ     AX, $0x00000010
-	JLT      done327
+	JLT      done367
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	VMOVUPD  32(CX)(BX*1), Y0
@@ -7556,21 +8536,21 @@ loop326:
 	VMOVNTPD Y0, 96(DX)(BX*1)
 	ADDQ     $0x00000080, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop326
+	JMP      loop366
 
-done327:
-loop328:
+done367:
+loop368:
 	CMPQ     AX, $0x00000004
-	JLT      done329
+	JLT      done369
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000004, AX
-	JMP      loop328
+	JMP      loop368
 
-done329:
+done369:
 	TESTQ      AX, AX
-	JZ         end330
+	JZ         end370
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7581,7 +8561,7 @@ done329:
 	VMASKMOVPD (CX)(BX*1), Y0, Y1
 	VMASKMOVPD Y1, Y0, (DX)(BX*1)
 
-end330:
+end370:
 	VZEROUPPER
 	RET
 
@@ -7598,15 +8578,15 @@ TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row331:
+row371:
 	TESTQ DX, DX
-	JZ    end332
+	JZ    end372
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add333:
+add373:
 	CMPQ    SI, $0x00000010
-	JLT     added334
+	JLT     added374
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
@@ -7622,37 +8602,37 @@ add333:
 	ADDQ    $0x00000080, BX
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000010, SI
-	JMP     add333
+	JMP     add373
 
-added334:
-add335:
+added374:
+add375:
 	CMPQ    SI, $0x00000004
-	JLT     added336
+	JLT     added376
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
 	ADDQ    $0x00000020, BX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000004, SI
-	JMP     add335
+	JMP     add375
 
-added336:
-add337:
+added376:
+add377:
 	CMPQ   SI, $0x00000001
-	JLT    added338
+	JLT    added378
 	VMOVSD (AX), X0
 	VADDSD (BX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add337
+	JMP    add377
 
-added338:
+added378:
 	DECQ DX
-	JMP  row331
+	JMP  row371
 
-end332:
+end372:
 	VZEROUPPER
 	RET
 
@@ -7665,28 +8645,28 @@ TEXT ·repeatWideF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row339:
+row379:
 	TESTQ        BX, BX
-	JZ           end340
+	JZ           end380
 	VBROADCASTSD (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store341:
+store381:
 	CMPQ    AX, DI
-	JGE     stored342
+	JGE     stored382
 	VMOVUPD Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store341
+	JMP     store381
 
-stored342:
+stored382:
 	VMOVUPD Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row339
+	JMP     row379
 
-end340:
+end380:
 	VZEROUPPER
 	RET
 
@@ -7719,9 +8699,9 @@ TEXT ·repeatNarrowF64AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors343:
+vectors383:
 	CMPQ    R11, $0x00000002
-	JLT     last344
+	JLT     last384
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -7748,17 +8728,17 @@ vectors343:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors343
+	JMP     vectors383
 
-last344:
+last384:
 	TESTQ   R11, R11
-	JZ      end345
+	JZ      end385
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPD Y0, (BX)
 
-end345:
+end385:
 	VZEROUPPER
 	RET

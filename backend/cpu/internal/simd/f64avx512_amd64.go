@@ -4,6 +4,26 @@
 
 package simd
 
+// gaussianF64AVX512 computes s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3).
+//
+//go:noescape
+func gaussianF64AVX512(c *Call)
+
+// gaussianStreamingF64AVX512 computes s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3).
+//
+//go:noescape
+func gaussianStreamingF64AVX512(c *Call)
+
+// gaussianModulatorMaskSigma1F64AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3).
+//
+//go:noescape
+func gaussianModulatorMaskSigma1F64AVX512(c *Call)
+
+// gaussianModulatorMaskSigma1StreamingF64AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3).
+//
+//go:noescape
+func gaussianModulatorMaskSigma1StreamingF64AVX512(c *Call)
+
 // laplacianF64AVX512 computes s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4).
 //
 //go:noescape

@@ -10,6 +10,8 @@ import "errorcell/kernels"
 var AVX2 = ISA{
 	F32: Set[float32]{
 		Fused: []Fused{
+			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX2, gaussianStreamingF32AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F32AVX2, gaussianModulatorMaskSigma1StreamingF32AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF32AVX2, laplacianStreamingF32AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF32AVX2, laplacianModulatorStreamingF32AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) u2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulator1F32AVX2, laplacianModulator1StreamingF32AVX2},
@@ -58,6 +60,8 @@ var AVX2 = ISA{
 	},
 	F64: Set[float64]{
 		Fused: []Fused{
+			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF64AVX2, gaussianStreamingF64AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F64AVX2, gaussianModulatorMaskSigma1StreamingF64AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF64AVX2, laplacianStreamingF64AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF64AVX2, laplacianModulatorStreamingF64AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) u2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulator1F64AVX2, laplacianModulator1StreamingF64AVX2},
@@ -110,6 +114,8 @@ var AVX2 = ISA{
 var AVX512 = ISA{
 	F32: Set[float32]{
 		Fused: []Fused{
+			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX512, gaussianStreamingF32AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F32AVX512, gaussianModulatorMaskSigma1StreamingF32AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF32AVX512, laplacianStreamingF32AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF32AVX512, laplacianModulatorStreamingF32AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) u2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulator1F32AVX512, laplacianModulator1StreamingF32AVX512},
@@ -158,6 +164,8 @@ var AVX512 = ISA{
 	},
 	F64: Set[float64]{
 		Fused: []Fused{
+			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF64AVX512, gaussianStreamingF64AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F64AVX512, gaussianModulatorMaskSigma1StreamingF64AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF64AVX512, laplacianStreamingF64AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF64AVX512, laplacianModulatorStreamingF64AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) u2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulator1F64AVX512, laplacianModulator1StreamingF64AVX512},

@@ -29,6 +29,11 @@ func (s Shape) Len() int {
 	return n
 }
 
+// Squeeze is the shape without its axes of length 1, as numpy.squeeze has it.
+func (s Shape) Squeeze() Shape {
+	return slices.DeleteFunc(append(Shape{}, s...), func(d int) bool { return d == 1 })
+}
+
 // String writes the shape as NumPy does: (), (3,), (2, 3).
 func (s Shape) String() string {
 	if s == nil {

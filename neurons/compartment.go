@@ -1,6 +1,7 @@
 package neurons
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -17,9 +18,11 @@ import (
 // It takes float32 and float64 numbers, whatever the component computes in;
 // each number is rounded once. It may hold no value: see [Compartment.IsSet].
 type Compartment struct {
-	of     *component
-	name   string
-	absent string // why it may hold no value
+	of      *component
+	name    string
+	absent  string // why it may hold no value
+	display string // ngc-learn's display_name
+	unit    string // ngc-learn's units
 
 	set   bool
 	shape kernels.Shape  // never nil; of the value, if set
@@ -33,6 +36,20 @@ func newCompartment(of *component, name, absent string) *Compartment {
 
 // Name is the compartment's name in ngc-learn, such as "mu".
 func (c *Compartment) Name() string { return c.name }
+
+// DisplayName is ngc-learn's display_name, for plots and tables, such as
+// "Gaussian mean"; where ngc-learn has none it is the name.
+func (c *Compartment) DisplayName() string { return cmp.Or(c.display, c.name) }
+
+// Units is ngc-learn's unit of the values, such as "nats"; empty where it has
+// none.
+func (c *Compartment) Units() string { return c.unit }
+
+// displays sets DisplayName and Units.
+func (c *Compartment) displays(name, unit string) *Compartment {
+	c.display, c.unit = name, unit
+	return c
+}
 
 // String is the name of the component and of the compartment, such as "e0.mu".
 func (c *Compartment) String() string {
@@ -284,6 +301,15 @@ func (c *Compartment) setZeros(shape kernels.Shape) error {
 	}
 	c.adopt(buf, shape)
 	return nil
+}
+
+// setAll makes the value an array of this shape, all of whose elements are x.
+func (c *Compartment) setAll(shape kernels.Shape, x float64) error {
+	data := make([]float64, shape.Len())
+	for i := range data {
+		data[i] = x
+	}
+	return assign(c, data, shape)
 }
 
 // Tensor is a copy of the value: a tensor with its own memory, with elements

@@ -18,7 +18,9 @@ type component struct {
 	dev          backend.Device // nil once closed
 	ownsDevice   bool
 	compartments []*Compartment
-	wires        []*wire // in the order in which they were connected
+	aliases      map[string]*Compartment // by their other names
+	hidden       []*Compartment          // with values that only steps need
+	wires        []*wire                 // in the order in which they were connected
 }
 
 // start checks what every constructor is given and finds the device.
@@ -46,6 +48,38 @@ func (c *component) add(name, absent string) *Compartment {
 	comp := newCompartment(c, name, absent)
 	c.compartments = append(c.compartments, comp)
 	return comp
+}
+
+// hide makes a compartment that only steps know. Its name is for messages.
+func (c *component) hide(name string) *Compartment {
+	comp := newCompartment(c, name, "no step has computed it")
+	c.hidden = append(c.hidden, comp)
+	return comp
+}
+
+// renewal is a compartment that a step reads and replaces: the step computes
+// the next value, and a swap puts it in place once nothing more can fail.
+type renewal struct{ comp, next *Compartment }
+
+func (c *component) renewing(comp *Compartment) renewal { return renewal{comp, c.hide(comp.name)} }
+
+func (r renewal) swap() { r.comp.swap(r.next) }
+
+// run runs steps, none of which but the last may write into a compartment that
+// users see, and puts the renewed values in place once all have succeeded.
+func (c *component) run(steps []*step, renewals []renewal) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if err := s.run(); err != nil {
+			return c.fail(err)
+		}
+	}
+	for _, r := range renewals {
+		r.swap()
+	}
+	return nil
 }
 
 // fail adds the component's name to an error that does not have one yet.
@@ -80,6 +114,9 @@ func (c *component) Compartments() []*Compartment { return slices.Clone(c.compar
 
 // Compartment finds a compartment by its name in ngc-learn, such as "dmu".
 func (c *component) Compartment(name string) (*Compartment, error) {
+	if comp, ok := c.aliases[name]; ok {
+		return comp, nil
+	}
 	names := make([]string, len(c.compartments))
 	for i, comp := range c.compartments {
 		if comp.name == name {
@@ -139,7 +176,7 @@ func (c *component) Close() error {
 		return nil
 	}
 	var errs []error
-	for _, comp := range c.compartments {
+	for _, comp := range slices.Concat(c.compartments, c.hidden) {
 		errs = append(errs, comp.release())
 	}
 	for _, w := range c.wires {

@@ -154,3 +154,94 @@ func ExampleRunLaplacianCell() {
 	fmt.Println(dmu.Float32s(), loss)
 	// Output: [0 1 -1] -2
 }
+
+// A Gaussian cell with a variance for each unit: the error of a unit that is
+// uncertain counts less.
+func ExampleGaussianErrorCell() {
+	cell, err := neurons.NewGaussianErrorCell("e0", 2, neurons.WithSigma([]float32{0.5, 4}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Target().SetFloat32s([]float32{1, 2}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cell.DerivMean().Float32s())
+	fmt.Println(cell.Loss().Float32s()) // a number for each Sigma, of the squares of all units
+	fmt.Println(cell.Loss().DisplayName(), "in", cell.Loss().Units())
+	// Output:
+	// [2 0.5] <nil>
+	// [-5 -0.625] <nil>
+	// Gaussian Log likelihood in nats
+}
+
+// The Laplacian cell of today has a scale, and a mask for one step.
+func ExampleScaledLaplacianErrorCell() {
+	cell, err := neurons.NewScaledLaplacianErrorCell("e0", 3, neurons.WithScale(0.5))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Target().SetFloat32s([]float32{1, 0, 7}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Mask().SetFloat32s([]float32{1, 1, 0}); err != nil {
+		log.Fatal(err)
+	}
+	for step := range 2 {
+		if err := cell.AdvanceState(float64(step), 1); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(cell.DerivShift().Float32s())
+	}
+	// Output:
+	// [2 0 0] <nil>
+	// [2 0 2] <nil>
+}
+
+// The derivative of the log density by the variance says whether it is too
+// small or too large for the errors.
+func ExampleWithScaleDerivative() {
+	cell, err := neurons.NewGaussianErrorCell("e0", 2, neurons.WithSigma([]float32{1, 1}), neurons.WithScaleDerivative())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Target().SetFloat32s([]float32{3, 0}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cell.DerivSigma().Float32s())
+	// Output: [4 -0.5] <nil>
+}
+
+// A cell that predicts a reward by its moving average.
+func ExampleRewardErrorCell() {
+	cell, err := neurons.NewRewardErrorCell("r0", 1, 0.5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	for step, reward := range []float64{1, 1, 0} {
+		if err := cell.Reward().SetScalar(reward); err != nil {
+			log.Fatal(err)
+		}
+		if err := cell.AdvanceState(float64(step), 1); err != nil {
+			log.Fatal(err)
+		}
+		rpe, err := cell.PredictionError().Scalar()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(rpe)
+	}
+	// Output:
+	// 1
+	// 0.5
+	// -0.75
+}

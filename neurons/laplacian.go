@@ -19,11 +19,11 @@ const (
 )
 
 var losses = [...]struct {
-	name   string
-	kernel *kernels.Kernel
+	name           string
+	kernel, scaled *kernels.Kernel
 }{
-	Mismatch: {"mismatch", kernels.Laplacian},
-	L1:       {"l1", kernels.LaplacianL1},
+	Mismatch: {"mismatch", kernels.Laplacian, kernels.LaplacianScaled},
+	L1:       {"l1", kernels.LaplacianL1, kernels.LaplacianScaledL1},
 }
 
 // String is "mismatch" or "l1".
@@ -61,7 +61,7 @@ const batchSize = 1
 // NewLaplacianErrorCell makes a cell of this many units, in the state that
 // [LaplacianErrorCell.Reset] leaves, without a value for L. Close it after use.
 func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianErrorCell, error) {
-	cfg, err := configure(opts)
+	cfg, err := configure(opts, "WithLoss")
 	if err != nil {
 		return nil, &Error{Component: name, Err: err}
 	}
@@ -169,3 +169,71 @@ func (c *LaplacianErrorCell) Reset() error {
 // at target; a value that was set is no wire. What is missing is an
 // [ErrUnconnected].
 func (c *LaplacianErrorCell) VerifyConnections() error { return c.checkIncoming(c.mu, c.target) }
+
+// ScaledLaplacianErrorCell is a population of N error units under the Laplace
+// likelihood with a scale: ngc-learn's LaplacianErrorCell of today (3.2.3).
+// For a target, a prediction shift, and a Scale, a modulator and a mask that
+// broadcast, a step computes
+//
+//	e       = sign(target - shift)
+//	dshift  = e / Scale * modulator * mask
+//	dtarget = -e / Scale * modulator * mask
+//	dScale  = ones
+//	L       = -sum|e| * (1/Scale), or with WithLoss(L1) of target - shift
+//
+// and then makes the mask ones; the modulator stays. L has the shape of Scale
+// without the axes of length 1. Each element of it has the sum of all units.
+//
+// Beyond ngc-learn, [WithGatedLoss] gives
+//
+//	L       = -sum(|e| * modulator * mask) * (1/Scale)
+//
+// and [WithScaleDerivative] the derivative by the scale b of the density whose
+// derivative by the shift dshift is, log p = -|target - shift|/b - log(2b):
+//
+//	dScale  = (|target - shift|/Scale - 1) / Scale * modulator * mask
+//
+// summed over what shares an element of Scale.
+type ScaledLaplacianErrorCell struct{ errorUnits }
+
+// NewScaledLaplacianErrorCell makes a cell of this many units. shift and target
+// are zeros, Scale is that of [WithScale], modulator and mask are ones and L is
+// 0. It takes [WithBatchSize], [WithShape], [WithScale] and [WithLoss] too, and
+// [WithGatedLoss] and [WithScaleDerivative]. Close it after use.
+func NewScaledLaplacianErrorCell(name string, units int, opts ...Option) (*ScaledLaplacianErrorCell, error) {
+	c := &ScaledLaplacianErrorCell{}
+	cfg, err := c.configure(name, units, opts, "WithScale", "WithLoss")
+	if err != nil {
+		return nil, err
+	}
+	c.loss = c.add("L", cleared).displays("Laplacian Log likelihood", "nats")
+	c.mean = c.add("shift", cleared).displays("Laplacian shift", "")
+	c.scale = c.add("Scale", cleared).displays("Laplacian scale", "")
+	c.derivMean = c.add("dshift", cleared)
+	c.derivScale = c.add("dScale", cleared)
+	c.target = c.add("target", cleared).displays("Laplacian data/target variable", "")
+	c.derivTarget = c.add("dtarget", cleared)
+	c.modulator = c.add("modulator", cleared)
+	c.mask = c.add("mask", cleared)
+	c.aliases = map[string]*Compartment{"mu": c.mean, "dmu": c.derivMean}
+	loss := losses[cfg.loss]
+	if err := c.finish(cfg, loss.scaled, kernels.LaplacianOptions, "L-"+loss.name); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Shift is the prediction; [ScaledLaplacianErrorCell.Mean] is the same
+// compartment by the name that other cells have for it.
+func (c *ScaledLaplacianErrorCell) Shift() *Compartment { return c.mean }
+
+// DerivShift is the derivative of the loss by the prediction;
+// [ScaledLaplacianErrorCell.DerivMean] is the same compartment.
+func (c *ScaledLaplacianErrorCell) DerivShift() *Compartment { return c.derivMean }
+
+// Scale is the predicted scale.
+func (c *ScaledLaplacianErrorCell) Scale() *Compartment { return c.scale }
+
+// DerivScale is dScale: ones, or with [WithScaleDerivative] the derivative of
+// the log density by Scale.
+func (c *ScaledLaplacianErrorCell) DerivScale() *Compartment { return c.derivScale }

@@ -14,6 +14,9 @@ type step struct {
 	kernel  *kernels.Kernel
 	inputs  []*Compartment // in the order of the kernel's operands
 	outputs []*Compartment // in the order of its results; none is an input
+	// adjust may change what follows from the shapes: which results are omitted
+	// and which shapes, of as many elements, they get. Nil changes nothing.
+	adjust func(*kernels.Binding, []kernels.Shape) error
 
 	shapes  []kernels.Shape // of the operands, nil for an absent one; what follows is made for them
 	binding kernels.Binding
@@ -50,7 +53,9 @@ func (s *step) run() error {
 		return err
 	}
 	for i, c := range s.outputs {
-		c.adopt(s.out[i], s.binding.Outputs[i])
+		if !s.binding.Signature.Omits(i) {
+			c.adopt(s.out[i], s.binding.Outputs[i])
+		}
 	}
 	return nil
 }
@@ -58,6 +63,9 @@ func (s *step) run() error {
 func (s *step) start() error {
 	clear(s.out)
 	for i, c := range s.outputs {
+		if s.binding.Signature.Omits(i) {
+			continue
+		}
 		buf, err := c.room(s.lens[i])
 		if err != nil {
 			return err
@@ -93,6 +101,9 @@ func (s *step) bind() error {
 	}
 	of := s.outputs[0].of
 	binding, err := s.kernel.Bind(of.dtype, shapes...)
+	if err == nil && s.adjust != nil {
+		err = s.adjust(&binding, shapes)
+	}
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func TestShapes(t *testing.T) {
 				renamed[named(t, defaultCell).operandOf(name)] = x
 			}
 			want := reference(t, kernels.LaplacianScaled, renamed)
-			if want["L"].Shape = squeeze(want["L"].Shape); in["shift"] != nil {
+			if want["L"].Shape = want["L"].Shape.Squeeze(); in["shift"] != nil {
 				want["dshift"] = want["dmu"]
 				delete(want, "dmu")
 			}

@@ -242,7 +242,7 @@ func (r *stepRun) listResults() []result {
 			}
 		}
 		if res.name == lossName {
-			res.shape = squeeze(res.shape)
+			res.shape = res.shape.Squeeze() // as ngc-learn has it
 		}
 		res.whole = res.shape
 		if r.stepped {
@@ -254,11 +254,6 @@ func (r *stepRun) listResults() []result {
 }
 
 const lossName = "L"
-
-// squeeze drops the axes of length 1, as ngc-learn does with the loss.
-func squeeze(s kernels.Shape) kernels.Shape {
-	return slices.DeleteFunc(append(kernels.Shape{}, s...), func(d int) bool { return d == 1 })
-}
 
 // buffers makes the device's arrays for one step; inputs that are already there
 // in share are used from there.

@@ -4,8 +4,9 @@
 //
 //   - A [Compartment] is one named array of a cell's state. It takes and gives
 //     tensors of gorgonia.org/tensor, Go slices and numbers.
-//   - A cell, such as [LaplacianErrorCell], has compartments that it reads and
-//     compartments that it computes.
+//   - A cell has compartments that it reads and compartments that it computes:
+//     [LaplacianErrorCell] in ngc-learn's form of 2024, and in today's
+//     [ScaledLaplacianErrorCell], [GaussianErrorCell] and [RewardErrorCell].
 //   - A wire ([Connect]) carries the value of one compartment to another when
 //     the receiving cell gathers.
 //

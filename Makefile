@@ -12,6 +12,8 @@ CPU       ?=
 ROUNDS    ?= 3
 PYTHON    ?= python3
 FUZZTIME  ?= 10s
+# Which function make exhaustive tries, such as exp; all if empty.
+FUNCTION  ?=
 # More flags for go test, such as -v or -shuffle=on.
 TESTFLAGS ?=
 
@@ -50,7 +52,7 @@ define emulated
 else echo "tests for $(1) skipped: no $(if $(filter wasm,$(1)),node,qemu-user-static) is installed"; fi
 endef
 
-.PHONY: help run test build lint cross test-wasm generate bench bench-peers performance fuzz sass gpu-check gpu-bundle docker clean needs-go
+.PHONY: help run test build lint cross test-wasm generate bench bench-peers performance fuzz exhaustive sass gpu-check gpu-bundle docker clean needs-go
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +112,9 @@ performance: needs-go ## measure all again and write the tables of docs/performa
 fuzz: needs-go ## run every fuzz test for FUZZTIME
 	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; done; done
+
+exhaustive: needs-go ## try exp, log and so on with all float32 numbers, for minutes each
+	go test -run 'TestExhaustive/$(FUNCTION)' -exhaustive -timeout 0 -v $(TESTFLAGS) ./kernels
 
 sass: needs-go ## show the GPU's machine code by architecture: registers, memory, instructions
 	go run ./kernels/ptx/cmd/sass -fetch

@@ -151,9 +151,10 @@ func TestTypes(t *testing.T) {
 		for name, v := range map[string]Value{
 			"r-x": x, "r-half": k.Const(0.5), "r-sum": k.Sum(s, All), "r-sqrt": k.Sqrt(s), "r-add": k.Add(s, s), "r-sub": k.Sub(s, s),
 			"r-div": k.Div(s, s), "r-fma": k.Fma(s, s, s), "r-mul": k.Mul(s, x), "r-min": k.Min(x, s), "r-neg": k.Neg(x),
-			"r-select": k.Select(c, s, x),
-			"t-s":      s, "t-one": k.Const(1), "t-minus": k.Const(-1), "t-zero": k.Const(0), "t-neg": k.Neg(s),
+			"r-select": k.Select(c, s, x), "r-pow2": k.Pow2(s), "r-exponent": k.Exponent(s), "r-by-type": k.ByType(s, x),
+			"t-s": s, "t-one": k.Const(1), "t-minus": k.Const(-1), "t-zero": k.Const(0), "t-neg": k.Neg(s),
 			"t-abs": k.Abs(s), "t-mul": k.Mul(s, k.Neg(s)), "t-max": k.Max(s, k.Const(-1)), "t-select": k.Select(c, s, k.Const(0)),
+			"t-by-type": k.ByType(s, k.Const(1)),
 		} {
 			want := map[byte]Type{'r': Real, 't': Ternary}[name[0]]
 			if got := k.k.nodes[v.node].Type; got != want {
@@ -177,12 +178,14 @@ func TestFormula(t *testing.T) {
 		k.Output("c", k.Sum(k.Div(x, y), All))
 		k.Output("d", k.Sum(k.Fma(x, y, o), Batch))
 		k.Output("e", k.Min(k.Sign(x), k.Max(k.Const(-1), k.Const(math.Inf(1)))))
+		k.Output("f", k.ByType(k.Pow2(x), k.Exponent(k.Const(0.1))))
 	}))
 	want := `a = -((x + y) * (x - 0.1))
 b = select((x < y) && not((x <= o) || (y == o)), abs(x), sqrt(y))
 c = sum(x / y)
 d = sum(fma(x, y, o), axis=batch)
-e = min(sign(x), max(-1, +Inf))`
+e = min(sign(x), max(-1, +Inf))
+f = by_type(pow2(x), exponent(0.1))`
 	if got := k.String(); got != want {
 		t.Errorf("the formula is\n%s\nwant\n%s", got, want)
 	}

@@ -39,6 +39,14 @@ type Node struct {
 	Axis  Axis    // OpSum: over what
 }
 
+// taken is the argument that an OpByType node is for an element type.
+func (n Node) taken(d DType) int {
+	if d == F64 {
+		return n.Args[1]
+	}
+	return n.Args[0]
+}
+
 // Kernel is a definition, complete and checked. It is immutable: share it.
 type Kernel struct {
 	name    string
@@ -331,6 +339,15 @@ func (b *Builder) Sign(x Value) Value { return b.apply(OpSign, x) }
 // Sqrt is the square root.
 func (b *Builder) Sqrt(x Value) Value { return b.apply(OpSqrt, x) }
 
+// Pow2 is 2^n, n being x rounded to the nearest whole number: +0 and +Inf where
+// that is no normal number.
+func (b *Builder) Pow2(x Value) Value { return b.apply(OpPow2, x) }
+
+// Exponent is the whole number e with 2^e <= |x| < 2^(e+1). Zero and subnormals
+// have one less than the least of normal numbers (-127 in float32), infinities
+// one more than the most (128).
+func (b *Builder) Exponent(x Value) Value { return b.apply(OpExponent, x) }
+
 // Add is x + y.
 func (b *Builder) Add(x, y Value) Value { return b.apply(OpAdd, x, y) }
 
@@ -382,6 +399,11 @@ func (b *Builder) Sum(x Value, axis Axis) Value {
 	}
 	return b.complete(Node{Op: OpSum, Axis: axis}, x)
 }
+
+// ByType is f32 in a kernel of float32 and f64 in one of float64: for constants
+// and polynomials that need be only as good as the type. What is not taken is not
+// computed.
+func (b *Builder) ByType(f32, f64 Value) Value { return b.apply(OpByType, f32, f64) }
 
 // Output names x as a result of the kernel.
 func (b *Builder) Output(name string, x Value) {

@@ -19,6 +19,9 @@ const (
 	OpSign // -1, 0 or +1; the sign of zero and NaN are kept
 	OpSqrt // square root, correctly rounded
 
+	OpPow2     // 2^n for x rounded to the whole number n; +0 and +Inf where that is no normal number
+	OpExponent // the exponent of |x| as its bits have it: see exponent
+
 	OpAdd // x + y
 	OpSub // x - y
 	OpMul // x * y
@@ -36,6 +39,8 @@ const (
 	OpSelect    // x if c, else y
 
 	OpSum // sum over an Axis by the fixed tree
+
+	OpByType // x in float32, y in float64; a Plan has only the one
 
 	numOps
 )
@@ -83,6 +88,9 @@ var ops = [numOps]opInfo{
 	OpSign: unary("sign", always(Ternary), sign[float32], sign[float64]),
 	OpSqrt: unary("sqrt", always(Real), func(x float32) float32 { return float32(math.Sqrt(float64(x))) }, math.Sqrt),
 
+	OpPow2:     unary("pow2", always(Real), func(x float32) float32 { return float32(pow2(float64(x), -126, 127)) }, func(x float64) float64 { return pow2(x, -1022, 1023) }),
+	OpExponent: unary("exponent", always(Real), func(x float32) float32 { return float32(exponent(float64(x), -126, 127)) }, func(x float64) float64 { return exponent(x, -1022, 1023) }),
+
 	OpAdd: binary("add", always(Real), func(x, y float32) float32 { return x + y }, func(x, y float64) float64 { return x + y }),
 	OpSub: binary("sub", always(Real), func(x, y float32) float32 { return x - y }, func(x, y float64) float64 { return x - y }),
 	OpMul: binary("mul", ternaryIfAll, func(x, y float32) float32 { return float32(x * y) }, func(x, y float64) float64 { return float64(x * y) }),
@@ -109,6 +117,8 @@ var ops = [numOps]opInfo{
 	},
 
 	OpSum: {name: "sum", args: oneReal, result: always(Real)},
+
+	OpByType: {name: "by_type", args: twoReal, result: ternaryIfAll},
 }
 
 func unary(name string, result func([]Type) Type, f32 func(float32) float32, f64 func(float64) float64) opInfo {
@@ -161,6 +171,39 @@ func sign[T Float](x T) T {
 		return -1
 	}
 	return x // a zero keeps its sign, NaN stays NaN
+}
+
+// pow2 is the power of two next to 2^x, by the exponent: x is rounded to the
+// nearest whole number, to the even one of two. Exponents below the least of a
+// type's normal numbers give +0, those above the most +Inf.
+func pow2(x float64, least, most int) float64 {
+	switch n := math.RoundToEven(x); {
+	case n != n:
+		return n
+	case n < float64(least):
+		return 0
+	case n > float64(most):
+		return math.Inf(1)
+	default:
+		return math.Ldexp(1, int(n))
+	}
+}
+
+// exponent is the whole number e for which 2^e <= |x| < 2^(e+1), where x is a
+// normal number. Zero and subnormals have one less than the least of normal
+// numbers, infinities one more than the most, as if they were powers of two
+// next to those; NaN stays NaN.
+func exponent(x float64, least, most int) float64 {
+	switch _, e := math.Frexp(x); {
+	case x != x:
+		return x
+	case math.IsInf(x, 0):
+		return float64(most + 1)
+	case x == 0:
+		return float64(least - 1)
+	default:
+		return float64(max(e-1, least-1))
+	}
 }
 
 func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

@@ -11,14 +11,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-// opCases are results that IEEE 754 prescribes, in both types: tiny is the
-// smallest number above 0, max the largest, over the largest whose square is
-// infinite and under one whose square is 0.
+// opCases are results that IEEE 754 or the operation's comment prescribes, in
+// both types: tiny is the smallest number above 0, normal the smallest with all
+// bits, power the largest power of two, least and most the exponents of these
+// two; max is the largest number, over one whose square is infinite and under
+// one whose square is 0.
 var opCases = []string{
 	"neg 0 = -0", "neg -0 = 0", "neg 1 = -1", "neg -inf = inf", "neg nan = nan", "neg tiny = -tiny",
 	"abs -0 = 0", "abs 0 = 0", "abs -2 = 2", "abs -inf = inf", "abs nan = nan", "abs -tiny = tiny",
 	"sign 0 = 0", "sign -0 = -0", "sign 7 = 1", "sign -7 = -1", "sign inf = 1", "sign -inf = -1", "sign nan = nan", "sign tiny = 1", "sign -tiny = -1",
 	"sqrt 4 = 2", "sqrt 0 = 0", "sqrt -0 = -0", "sqrt -1 = nan", "sqrt -tiny = nan", "sqrt inf = inf", "sqrt -inf = nan", "sqrt nan = nan",
+
+	"pow2 0 = 1", "pow2 -0 = 1", "pow2 1 = 2", "pow2 -1 = 0.5", "pow2 10 = 1024", "pow2 0.5 = 1", "pow2 1.5 = 4", "pow2 2.5 = 4", "pow2 -0.5 = 1", "pow2 -1.5 = 0.25", "pow2 2.6 = 8", "pow2 tiny = 1",
+	"pow2 least = normal", "pow2 least-1 = 0", "pow2 least-1/2 = normal", "pow2 most = power", "pow2 most+1/2 = inf", "pow2 most+1 = inf", "pow2 inf = inf", "pow2 -inf = 0", "pow2 max = inf", "pow2 -max = 0", "pow2 nan = nan",
+	"exponent 1 = 0", "exponent -1 = 0", "exponent 1.99 = 0", "exponent 2 = 1", "exponent -0.75 = -1", "exponent 1024 = 10", "exponent 0 = least-1", "exponent -0 = least-1", "exponent tiny = least-1", "exponent -tiny = least-1",
+	"exponent normal = least", "exponent power = most", "exponent max = most", "exponent -max = most", "exponent inf = most+1", "exponent -inf = most+1", "exponent nan = nan",
 
 	"add 1 2 = 3", "add 0 -0 = 0", "add -0 -0 = -0", "add 1 -1 = 0", "add inf -inf = nan", "add inf inf = inf", "add max max = inf", "add nan 1 = nan", "add tiny tiny = 2tiny", "add tiny -tiny = 0",
 	"sub 1 1 = 0", "sub 0 0 = 0", "sub -0 0 = -0", "sub 0 -0 = 0", "sub -0 -0 = 0", "sub inf inf = nan", "sub -max max = -inf", "sub 1 nan = nan", "sub 2tiny tiny = tiny",
@@ -45,7 +52,12 @@ func testOperations[T Float](t *testing.T) {
 	if DTypeOf[T]() == F64 {
 		tiny, largest, under, over = math.SmallestNonzeroFloat64, math.MaxFloat64, 0x1p-600, 0x1p600
 	}
-	named := map[string]float64{"tiny": tiny, "2tiny": 2 * tiny, "max": largest, "under": under, "over": over}
+	normal, least, most := 0x1p-126, -126.0, 127.0
+	if DTypeOf[T]() == F64 {
+		normal, least, most = 0x1p-1022, -1022, 1023
+	}
+	named := map[string]float64{"tiny": tiny, "2tiny": 2 * tiny, "max": largest, "under": under, "over": over, "normal": normal, "power": math.Ldexp(1, int(most)),
+		"least": least, "least-1": least - 1, "least-1/2": least - 0.5, "most": most, "most+1": most + 1, "most+1/2": most + 0.5}
 	number := func(s string) T {
 		name, negative := strings.CutPrefix(s, "-")
 		x, ok := named[name]

@@ -121,14 +121,18 @@ func (s *specializer) add(n Node) int {
 	return len(s.nodes) - 1
 }
 
-// simplify puts in the defaults of absent operands and drops the operations
-// that change no bit of any number. (x + 0 is not among them: it turns -0
+// simplify puts in the defaults of absent operands and what is for the element
+// type, and drops the operations that change no bit of any number. (x + 0 is not among them: it turns -0
 // into +0.)
 func (s *specializer) simplify() {
 	to := make([]int, len(s.kernel.nodes))
 	for i, n := range s.kernel.nodes {
 		if n.Op == OpInput && s.sig.Kinds[n.Index] == Absent {
 			to[i] = s.add(constNode(s.kernel.inputs[n.Index].Default))
+			continue
+		}
+		if n.Op == OpByType {
+			to[i] = to[n.taken(s.sig.DType)]
 			continue
 		}
 		for j := range n.Op.Arity() {

@@ -54,6 +54,15 @@ var batchNorm = Must(Define("batch-norm", func(k *Builder) {
 	k.Output("spread", k.Sum(k.Abs(d), All))
 }))
 
+var exponential = Must(Define("exp", func(k *Builder) { k.Output("y", k.Exp(k.Input("x"))) }))
+
+// byType has other operands, shapes and sums by the element type.
+var byType = Must(Define("by-type", func(k *Builder) {
+	x, y := k.Input("x"), k.Input("y")
+	k.Output("z", k.Add(k.ByType(x, y), k.Const(1)))
+	k.Output("s", k.Sum(k.ByType(k.Sign(x), k.Sum(y, Batch)), All))
+}))
+
 // TestPlans compares plans with reviewed text.
 func TestPlans(t *testing.T) {
 	for _, c := range []struct {
@@ -78,6 +87,8 @@ func TestPlans(t *testing.T) {
 			signature(F32, Full, Column, Absent),
 			omitting(signature(F32, Full, Scalar, Absent), 1<<0|1<<2),
 		}},
+		{"exp", exponential, []Signature{signature(F32, Full), signature(F64, Full)}},
+		{"by-type", byType, []Signature{signature(F32, Full, Column), signature(F64, Full, Column)}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			var text strings.Builder
@@ -267,7 +278,7 @@ func TestPlansAgreeWithReference(t *testing.T) {
 func testPlansAgree[T Float](t *testing.T) {
 	numbers := specials[T]()
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, k := range []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, batchNorm, simplified} {
+	for _, k := range []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, batchNorm, simplified, exponential, byType} {
 		for round := range 300 {
 			sig := Signature{DType: DTypeOf[T]()}
 			rows, cols := rng.IntN(5), rng.IntN(7)

@@ -34,7 +34,7 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 	for _, s := range shapes {
 		rank = max(rank, len(s))
 	}
-	shapeOf := k.nodeShapes(shapes, rank)
+	shapeOf := k.nodeShapes(DTypeOf[T](), shapes, rank)
 	values := make([]*Array[T], len(k.nodes))
 	for i, n := range k.nodes {
 		v := &Array[T]{Shape: shapeOf[i], Data: make([]T, shapeOf[i].Len())}
@@ -47,6 +47,8 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 			copy(v.Data, inputs[n.Index].Data)
 		case n.Op == OpSum:
 			referenceSum(v, n.Axis, values[n.Args[0]], rank)
+		case n.Op == OpByType:
+			copy(v.Data, values[n.taken(DTypeOf[T]())].Data)
 		default:
 			referenceElements(v, n, values)
 		}

@@ -145,7 +145,7 @@ func (k *Kernel) Bind(dtype DType, shapes ...Shape) (Binding, error) {
 		}
 		b.Signature.Kinds[i] = kind
 	}
-	node := k.nodeShapes(shapes, len(grid))
+	node := k.nodeShapes(dtype, shapes, len(grid))
 	for _, out := range k.outputs {
 		b.Outputs = append(b.Outputs, node[out.Node])
 	}
@@ -201,7 +201,7 @@ func kindOf(s, grid Shape) (Kind, bool) {
 // nodeShapes is the shape of every node's value, for operands that broadcast
 // to a grid of the given rank. The batch axis is the grid's first: values with
 // fewer axes do not vary along it.
-func (k *Kernel) nodeShapes(inputs []Shape, rank int) []Shape {
+func (k *Kernel) nodeShapes(dtype DType, inputs []Shape, rank int) []Shape {
 	shapes := make([]Shape, len(k.nodes))
 	for i, n := range k.nodes {
 		shapes[i] = Shape{}
@@ -213,6 +213,8 @@ func (k *Kernel) nodeShapes(inputs []Shape, rank int) []Shape {
 			if len(shapes[i]) == rank && rank >= 2 {
 				shapes[i][0] = 1
 			}
+		case n.Op == OpByType:
+			shapes[i] = shapes[n.taken(dtype)]
 		case n.Op.Elementwise():
 			for _, arg := range n.Args[:n.Op.Arity()] {
 				// The operands broadcast together, so any of them do.

@@ -27,6 +27,8 @@ var operations = []struct {
 	{kernels.OpAbs, func(k *builder, a []value) value { return k.Abs(a[0]) }},
 	{kernels.OpSign, func(k *builder, a []value) value { return k.Sign(a[0]) }},
 	{kernels.OpSqrt, func(k *builder, a []value) value { return k.Sqrt(a[0]) }},
+	{kernels.OpPow2, func(k *builder, a []value) value { return k.Pow2(a[0]) }},
+	{kernels.OpExponent, func(k *builder, a []value) value { return k.Exponent(a[0]) }},
 	{kernels.OpAdd, func(k *builder, a []value) value { return k.Add(a[0], a[1]) }},
 	{kernels.OpSub, func(k *builder, a []value) value { return k.Sub(a[0], a[1]) }},
 	{kernels.OpMul, func(k *builder, a []value) value { return k.Mul(a[0], a[1]) }},
@@ -209,6 +211,20 @@ var forms = []*kernels.Kernel{
 		k.Output("fused", k.Fma(x, y, z))
 		k.Output("rounded", k.Add(k.Mul(x, y), z))
 		k.Output("minus", k.Sub(z, k.Mul(x, y)))
+	}),
+	define("functions", func(k *builder) { // each is many operations, and other constants by the type
+		x := k.Input("x")
+		k.Output("exp", k.Exp(x))
+		k.Output("log", k.Log(x))
+		k.Output("tanh", k.Tanh(x))
+		k.Output("sigmoid", k.Sigmoid(x))
+		k.Output("softplus", k.Softplus(x))
+		k.Output("erf", k.Erf(x))
+	}),
+	define("by-type", func(k *builder) { // other operands, shapes and sums by the type
+		x, y := k.Input("x"), k.Input("y")
+		k.Output("z", k.Add(k.ByType(x, y), k.Const(1)))
+		k.Output("s", k.Sum(k.ByType(k.Sign(x), k.Sum(y, kernels.Batch)), kernels.All))
 	}),
 	define("widest", func(k *builder) {
 		var total value

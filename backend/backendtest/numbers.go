@@ -19,7 +19,10 @@ func testOperations[T kernels.Float](t *testing.T, dev backend.Device) {
 		tested[o.op] = true
 		t.Run(o.op.String(), func(t *testing.T) {
 			numbers := specials[T]()
-			if o.op.Arity() == 3 {
+			switch o.op.Arity() {
+			case 1:
+				numbers = append(numbers, exponents[T]()...)
+			case 3:
 				numbers = fewSpecials[T]()
 			}
 			n := 1

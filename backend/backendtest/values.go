@@ -37,6 +37,31 @@ func specials[T kernels.Float]() []T {
 	return list
 }
 
+// exponents are the numbers at which powers of two begin and end to be normal
+// numbers, and at which they change.
+func exponents[T kernels.Float]() []T {
+	least, most := T(-126), T(127)
+	if kernels.DTypeOf[T]() == kernels.F64 {
+		least, most = -1022, 1023
+	}
+	var list []T
+	for _, x := range []T{least - 1, least, 2, most, most + 1} {
+		half := T(0.5)
+		for _, y := range []T{x - half, x, x + half} {
+			list = append(list, -y, below(y), y, -below(-y))
+		}
+	}
+	return list
+}
+
+// below is the next number below x.
+func below[T kernels.Float](x T) T {
+	if x, ok := any(x).(float32); ok {
+		return T(math.Nextafter32(x, float32(math.Inf(-1))))
+	}
+	return T(math.Nextafter(float64(x), math.Inf(-1)))
+}
+
 // fewSpecials are the most telling of them, for products of three.
 func fewSpecials[T kernels.Float]() []T {
 	tiny, normal, largest, ulp := limits[T]()

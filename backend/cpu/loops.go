@@ -77,8 +77,12 @@ func loops[T kernels.Float]() map[kernels.Op]loop[T] {
 	switch table := any(table).(type) {
 	case map[kernels.Op]loop[float32]:
 		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg32, abs32, sign32
+		table[kernels.OpPow2] = func(dst, a, _, _ []float32) { each(dst, a, pow2Of32) }
+		table[kernels.OpExponent] = func(dst, a, _, _ []float32) { each(dst, a, exponentOf32) }
 	case map[kernels.Op]loop[float64]:
 		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg64, abs64, sign64
+		table[kernels.OpPow2] = func(dst, a, _, _ []float64) { each(dst, a, pow2Of64) }
+		table[kernels.OpExponent] = func(dst, a, _, _ []float64) { each(dst, a, exponentOf64) }
 	}
 	return table
 }
@@ -148,9 +152,11 @@ const (
 	signBit32 = 1 << 31
 	one32     = 0x3f800000
 	inf32     = 0x7f800000
+	nan32     = 0x7fc00000
 	signBit64 = 1 << 63
 	one64     = 0x3ff0000000000000
 	inf64     = 0x7ff0000000000000
+	nan64     = 0x7ff8000000000000
 )
 
 // signOf32 is the sign of x by its bits: magnitudes from the smallest
@@ -171,6 +177,50 @@ func signOf64(x float64) float64 {
 		r = u
 	}
 	return math.Float64frombits(r)
+}
+
+// whole32 and whole64, added to a number that is small beside them, round it to
+// a whole number, and have that in their last bits.
+const (
+	whole32 = 0x1.8p23
+	whole64 = 0x1.8p52
+)
+
+// pow2Of32 makes an exponent of the whole number next to x. The two beyond the
+// exponents of normal numbers are those of zero and infinity.
+func pow2Of32(x float32) float32 {
+	n := min(max(x, -127), 128)
+	u := math.Float32bits(n+whole32)<<23 + one32
+	if x != x {
+		u = nan32
+	}
+	return math.Float32frombits(u)
+}
+
+func pow2Of64(x float64) float64 {
+	n := min(max(x, -1023), 1024)
+	u := math.Float64bits(n+whole64)<<52 + one64
+	if x != x {
+		u = nan64
+	}
+	return math.Float64frombits(u)
+}
+
+// exponentOf32 is the exponent's bits, less their bias.
+func exponentOf32(x float32) float32 {
+	e := float32(int32(math.Float32bits(x)>>23&0xff) - 127)
+	if x != x {
+		e = x
+	}
+	return e
+}
+
+func exponentOf64(x float64) float64 {
+	e := float64(int64(math.Float64bits(x)>>52&0x7ff) - 1023)
+	if x != x {
+		e = x
+	}
+	return e
 }
 
 func sign32(dst, a, _, _ []float32) {

@@ -17,7 +17,7 @@ type operation struct {
 
 // operations is the language. $d is the result, $a, $b and $c are the
 // arguments, $T is the element type and $B the bits of its size. $t and $q are
-// a number and a predicate for in between.
+// a number and a predicate for in between, %u is bits.
 //
 // Every rounding is .rn, which also keeps ptxas from fusing a product with a
 // sum, and nothing is .ftz, so that subnormals stay. PTX's own minimum takes -0
@@ -31,6 +31,25 @@ var operations = map[kernels.Op]operation{
 		or.$B $t, $t, $onebits
 		setp.ne.$T $q, $a, $zero
 		selp.$T $d, $t, $a, $q`}, // 1 with the sign of a, or a itself if that is zero or NaN
+
+	kernels.OpPow2: {"pow2($a)", `
+		.reg .$B %u
+		max.$T $t, $a, $lowest
+		min.$T $t, $t, $highest
+		add.rn.$T $t, $t, $whole
+		shl.$B %u, $t, $mantissa
+		add.$U %u, %u, $onebits
+		setp.nan.$T $q, $a, $a
+		mov.$B $t, %u
+		selp.$T $d, $a, $t, $q`}, // the whole number in the last bits becomes the exponent
+	kernels.OpExponent: {"exponent($a)", `
+		.reg .$B %u
+		and.$B %u, $a, $infbits
+		shr.$B %u, %u, $mantissa
+		or.$B $t, %u, $powerbits
+		sub.rn.$T $t, $t, $biased
+		setp.nan.$T $q, $a, $a
+		selp.$T $d, $a, $t, $q`}, // the exponent becomes the last bits of a number
 
 	kernels.OpAdd: {"$a + $b", "add.rn.$T $d, $a, $b"},
 	kernels.OpSub: {"$a - $b", "sub.rn.$T $d, $a, $b"},
@@ -70,12 +89,23 @@ func (e *entry) operation(op kernels.Op) (operation, bool) {
 
 // typeWords are the words of fragments that depend on the element type.
 func typeWords(d kernels.DType) map[string]string {
-	if d == kernels.F32 {
-		return map[string]string{"T": "f32", "B": "b32", "size": "4", "signbit": "0x80000000", "onebits": "0x3F800000",
-			"zero": literal(d, 0), "nan": literal(d, math.NaN())}
+	words := map[string]string{"T": "f32", "B": "b32", "U": "u32", "size": "4",
+		"signbit": "0x80000000", "onebits": "0x3F800000", "infbits": "0x7F800000", "powerbits": "0x4B000000", "mantissa": "23"}
+	// The exponents of zero and infinity, and of the last bit of 1.
+	lowest, highest, last := -127.0, 128.0, 23
+	if d == kernels.F64 {
+		words = map[string]string{"T": "f64", "B": "b64", "U": "u64", "size": "8",
+			"signbit": "0x8000000000000000", "onebits": "0x3FF0000000000000", "infbits": "0x7FF0000000000000", "powerbits": "0x4330000000000000", "mantissa": "52"}
+		lowest, highest, last = -1023, 1024, 52
 	}
-	return map[string]string{"T": "f64", "B": "b64", "size": "8", "signbit": "0x8000000000000000", "onebits": "0x3FF0000000000000",
-		"zero": literal(d, 0), "nan": literal(d, math.NaN())}
+	power := math.Ldexp(1, last) // its last bits are a whole number
+	for word, x := range map[string]float64{
+		"zero": 0, "nan": math.NaN(), "lowest": lowest, "highest": highest,
+		"whole": 1.5 * power, "biased": power - lowest,
+	} {
+		words[word] = literal(d, x)
+	}
+	return words
 }
 
 // literal is a number, rounded to the type, to the bit.

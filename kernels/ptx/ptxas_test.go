@@ -93,7 +93,7 @@ var allOps = kernels.Must(kernels.Define("all-ops", func(k *kernels.Builder) {
 	one, zero := k.Const(1), k.Const(math.Copysign(0, -1))
 	number := func(c kernels.Value) kernels.Value { return k.Select(c, one, zero) }
 	for i, v := range []kernels.Value{
-		k.Neg(x), k.Abs(x), k.Sign(x), k.Sqrt(x), k.Add(x, y), k.Sub(x, y), k.Mul(x, y), k.Div(x, y), k.Min(x, y), k.Max(x, y), k.Fma(x, y, k.Neg(x)),
+		k.Pow2(k.Neg(x)), k.Exponent(k.Abs(x)), k.Sign(x), k.Sqrt(x), k.Add(x, y), k.Sub(x, y), k.Mul(x, y), k.Div(x, y), k.Min(x, y), k.Max(x, y), k.Fma(x, y, k.Neg(x)),
 		number(k.Less(x, y)), number(k.LessEqual(x, y)), number(k.Not(k.Equal(x, y))), number(k.Or(k.Less(x, y), k.Equal(x, zero))),
 		number(k.And(k.Less(x, y), k.Less(zero, x))),
 	} {
@@ -105,10 +105,18 @@ var allOps = kernels.Must(kernels.Define("all-ops", func(k *kernels.Builder) {
 // for one: the catalogue has hundreds. Each kernel is for every architecture.
 const spread = 3
 
+// functions are those that are made of many operations.
+var functions = kernels.Must(kernels.Define("functions", func(k *kernels.Builder) {
+	x := k.Input("x")
+	for i, v := range []kernels.Value{k.Exp(x), k.Log(x), k.Tanh(x), k.Sigmoid(x), k.Softplus(x), k.Erf(x)} {
+		k.Output(fmt.Sprintf("y%d", i), v)
+	}
+}))
+
 // TestAssemble assembles every kernel of the catalogue, and some that have all
 // else, for every architecture. Nothing may need local memory.
 func TestAssemble(t *testing.T) {
-	list := specialisations(t, append(kernels.Catalogue(), everything, allOps, names))
+	list := specialisations(t, append(kernels.Catalogue(), everything, allOps, functions, names))
 	for i, a := range archs {
 		t.Run(a.target(), func(t *testing.T) {
 			ptxas := find(t, nvidia.Assembler(a.sm))

@@ -184,6 +184,9 @@ var (
 	vmaskmov   = instruction{three((*context).VMASKMOVPS), three((*context).VMASKMOVPD)}
 	vblendv    = instruction{blendv((*context).VBLENDVPS), blendv((*context).VBLENDVPD)}
 	vblendm    = instruction{(*context).VBLENDMPS, (*context).VBLENDMPD}
+	vpadd      = instruction{(*context).VPADDD, (*context).VPADDQ}
+	vpsll      = instruction{(*context).VPSLLD, (*context).VPSLLQ}
+	vpsrl      = instruction{(*context).VPSRLD, (*context).VPSRLQ}
 	vpternlog  = instruction{(*context).VPTERNLOGD, (*context).VPTERNLOGQ}
 	vbroadcast = instruction{(*context).VBROADCASTSS, (*context).VBROADCASTSD}
 )
@@ -214,6 +217,37 @@ var (
 	signBit = constant{"signbit", func(size int) uint64 { return 1 << (8*size - 1) }}
 )
 
+// The constants that are about exponents. Those of normal numbers lie between
+// lowest and highest, which themselves are the exponents of zero and infinity.
+// whole is a number that rounds another, added to it, to a whole number, which
+// is in its last bits then. power is one whose last bits, where a number's
+// exponent is put as it is, add it up with the bias; biased takes both away.
+var (
+	lowest   = byType("lowest", -127, -1023)
+	highest  = byType("highest", 128, 1024)
+	whole    = byType("whole", 0x1.8p23, 0x1.8p52)
+	biased   = byType("biased", 0x1p23+127, 0x1p52+1023)
+	power    = byType("power", 0x1p23, 0x1p52)
+	infinity = byType("infinity", math.Inf(1), math.Inf(1))
+)
+
+func byType(name string, f32, f64 float64) constant {
+	return constant{name, func(size int) uint64 {
+		if size == 4 {
+			return uint64(math.Float32bits(float32(f32)))
+		}
+		return math.Float64bits(f64)
+	}}
+}
+
+// mantissa is the number of bits below the exponent.
+func (e *emitter) mantissa() operand.Op {
+	if e.size == 4 {
+		return operand.Imm(23)
+	}
+	return operand.Imm(52)
+}
+
 // number is a constant of a kernel, rounded to the element type.
 func number(x float64) constant {
 	name := fmt.Sprintf("x%016x", math.Float64bits(x))
@@ -233,6 +267,8 @@ var needs = map[kernels.Op][]constant{
 	kernels.OpNeg:       {signBit},
 	kernels.OpAbs:       {signBit},
 	kernels.OpSign:      {zero, one, signBit},
+	kernels.OpPow2:      {lowest, highest, whole, one},
+	kernels.OpExponent:  {infinity, power, biased},
 	kernels.OpLess:      {one},
 	kernels.OpLessEqual: {one},
 	kernels.OpEqual:     {one},
@@ -246,6 +282,17 @@ var lower = map[kernels.Op]func(e *emitter, a []operand.Op) reg.VecVirtual{
 	kernels.OpAbs:  func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vandn, a[0], e.constant(signBit)) },
 	kernels.OpSign: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.isa.sign(e, a[0]) },
 	kernels.OpSqrt: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vsqrt, a[0]) },
+
+	kernels.OpPow2: func(e *emitter, a []operand.Op) reg.VecVirtual {
+		x := e.op(vmin, e.constant(highest), e.op(vmax, e.constant(lowest), a[0]))
+		r := e.op(vpadd, e.constant(one), e.op(vpsll, e.mantissa(), e.op(vadd, e.constant(whole), x)))
+		return e.isa.blend(e, e.isa.compare(e, unordered, a[0], a[0]), a[0], r)
+	},
+	kernels.OpExponent: func(e *emitter, a []operand.Op) reg.VecVirtual {
+		field := e.op(vpsrl, e.mantissa(), e.op(vand, e.constant(infinity), a[0]))
+		r := e.op(vsub, e.constant(biased), e.op(vor, e.constant(power), field))
+		return e.isa.blend(e, e.isa.compare(e, unordered, a[0], a[0]), a[0], r)
+	},
 
 	// x - y and x / y have the second argument first.
 	kernels.OpAdd: func(e *emitter, a []operand.Op) reg.VecVirtual { return e.op(vadd, a[1], a[0]) },

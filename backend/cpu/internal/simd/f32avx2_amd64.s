@@ -6761,135 +6761,212 @@ end270:
 	VZEROUPPER
 	RET
 
-// func addF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, CMOV
-TEXT ·addF32AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+// func pow2F32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·pow2F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS lowestF32AVX2<>+0(SB), Y0
+	VBROADCASTSS highestF32AVX2<>+0(SB), Y1
+	VBROADCASTSS wholeF32AVX2<>+0(SB), Y2
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y3
+	XORQ         BX, BX
 
 loop271:
-	CMPQ    AX, $0x00000020
-	JLT     done272
-	VMOVUPS (CX)(SI*1), Y0
-	VMOVUPS (DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS 32(CX)(SI*1), Y0
-	VMOVUPS 32(DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Y0
-	VMOVUPS 64(DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS 96(CX)(SI*1), Y0
-	VMOVUPS 96(DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop271
+	CMPQ      AX, $0x00000020
+	JLT       done272
+	VMOVUPS   (CX)(BX*1), Y4
+	VMAXPS    Y0, Y4, Y5
+	VMINPS    Y1, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VMOVUPS   Y4, (DX)(BX*1)
+	VMOVUPS   32(CX)(BX*1), Y4
+	VMAXPS    Y0, Y4, Y5
+	VMINPS    Y1, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VMOVUPS   Y4, 32(DX)(BX*1)
+	VMOVUPS   64(CX)(BX*1), Y4
+	VMAXPS    Y0, Y4, Y5
+	VMINPS    Y1, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VMOVUPS   Y4, 64(DX)(BX*1)
+	VMOVUPS   96(CX)(BX*1), Y4
+	VMAXPS    Y0, Y4, Y5
+	VMINPS    Y1, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VMOVUPS   Y4, 96(DX)(BX*1)
+	ADDQ      $0x00000080, BX
+	SUBQ      $0x00000020, AX
+	JMP       loop271
 
 done272:
 loop273:
-	CMPQ    AX, $0x00000008
-	JLT     done274
-	VMOVUPS (CX)(SI*1), Y0
-	VMOVUPS (DX)(SI*1), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop273
+	CMPQ      AX, $0x00000008
+	JLT       done274
+	VMOVUPS   (CX)(BX*1), Y4
+	VMAXPS    Y0, Y4, Y5
+	VMINPS    Y1, Y5, Y5
+	VADDPS    Y2, Y5, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VPADDD    Y3, Y5, Y5
+	VCMPPS    $0x03, Y4, Y4, Y6
+	VBLENDVPS Y6, Y4, Y5, Y4
+	VMOVUPS   Y4, (DX)(BX*1)
+	ADDQ      $0x00000020, BX
+	SUBQ      $0x00000008, AX
+	JMP       loop273
 
 done274:
 	TESTQ      AX, AX
 	JZ         end275
-	LEAQ       onesF32AVX2<>+0(SB), DI
-	MOVQ       $0x00000008, R8
-	SUBQ       AX, R8
+	LEAQ       onesF32AVX2<>+0(SB), SI
+	MOVQ       $0x00000008, DI
+	SUBQ       AX, DI
 	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*4), Y0
-	VMASKMOVPS (CX)(SI*1), Y0, Y1
-	VMASKMOVPS (DX)(SI*1), Y0, Y2
-	VADDPS     Y2, Y1, Y1
-	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+	CMPQ       DI, $0x00000000
+	CMOVQLT    AX, DI
+	VMOVUPS    (SI)(DI*4), Y4
+	VMASKMOVPS (CX)(BX*1), Y4, Y5
+	VMAXPS     Y0, Y5, Y0
+	VMINPS     Y1, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VPSLLD     $0x17, Y0, Y0
+	VPADDD     Y3, Y0, Y0
+	VCMPPS     $0x03, Y5, Y5, Y1
+	VBLENDVPS  Y1, Y5, Y0, Y0
+	VMASKMOVPS Y0, Y4, (DX)(BX*1)
 
 end275:
 	VZEROUPPER
 	RET
 
-// func subF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, CMOV
-TEXT ·subF32AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+DATA lowestF32AVX2<>+0(SB)/4, $0xc2fe0000
+GLOBL lowestF32AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA highestF32AVX2<>+0(SB)/4, $0x43000000
+GLOBL highestF32AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA wholeF32AVX2<>+0(SB)/4, $0x4b400000
+GLOBL wholeF32AVX2<>(SB), RODATA|NOPTR, $4
+
+// func exponentF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·exponentF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS infinityF32AVX2<>+0(SB), Y0
+	VBROADCASTSS powerF32AVX2<>+0(SB), Y1
+	VBROADCASTSS biasedF32AVX2<>+0(SB), Y2
+	XORQ         BX, BX
 
 loop276:
-	CMPQ    AX, $0x00000020
-	JLT     done277
-	VMOVUPS (CX)(SI*1), Y0
-	VMOVUPS (DX)(SI*1), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, (BX)(SI*1)
-	VMOVUPS 32(CX)(SI*1), Y0
-	VMOVUPS 32(DX)(SI*1), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Y0
-	VMOVUPS 64(DX)(SI*1), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(BX)(SI*1)
-	VMOVUPS 96(CX)(SI*1), Y0
-	VMOVUPS 96(DX)(SI*1), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop276
+	CMPQ      AX, $0x00000020
+	JLT       done277
+	VMOVUPS   (CX)(BX*1), Y3
+	VANDPS    Y0, Y3, Y4
+	VPSRLD    $0x17, Y4, Y4
+	VORPS     Y1, Y4, Y4
+	VSUBPS    Y2, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VMOVUPS   Y3, (DX)(BX*1)
+	VMOVUPS   32(CX)(BX*1), Y3
+	VANDPS    Y0, Y3, Y4
+	VPSRLD    $0x17, Y4, Y4
+	VORPS     Y1, Y4, Y4
+	VSUBPS    Y2, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VMOVUPS   Y3, 32(DX)(BX*1)
+	VMOVUPS   64(CX)(BX*1), Y3
+	VANDPS    Y0, Y3, Y4
+	VPSRLD    $0x17, Y4, Y4
+	VORPS     Y1, Y4, Y4
+	VSUBPS    Y2, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VMOVUPS   Y3, 64(DX)(BX*1)
+	VMOVUPS   96(CX)(BX*1), Y3
+	VANDPS    Y0, Y3, Y4
+	VPSRLD    $0x17, Y4, Y4
+	VORPS     Y1, Y4, Y4
+	VSUBPS    Y2, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VMOVUPS   Y3, 96(DX)(BX*1)
+	ADDQ      $0x00000080, BX
+	SUBQ      $0x00000020, AX
+	JMP       loop276
 
 done277:
 loop278:
-	CMPQ    AX, $0x00000008
-	JLT     done279
-	VMOVUPS (CX)(SI*1), Y0
-	VMOVUPS (DX)(SI*1), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop278
+	CMPQ      AX, $0x00000008
+	JLT       done279
+	VMOVUPS   (CX)(BX*1), Y3
+	VANDPS    Y0, Y3, Y4
+	VPSRLD    $0x17, Y4, Y4
+	VORPS     Y1, Y4, Y4
+	VSUBPS    Y2, Y4, Y4
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y3, Y4, Y3
+	VMOVUPS   Y3, (DX)(BX*1)
+	ADDQ      $0x00000020, BX
+	SUBQ      $0x00000008, AX
+	JMP       loop278
 
 done279:
 	TESTQ      AX, AX
 	JZ         end280
-	LEAQ       onesF32AVX2<>+0(SB), DI
-	MOVQ       $0x00000008, R8
-	SUBQ       AX, R8
+	LEAQ       onesF32AVX2<>+0(SB), SI
+	MOVQ       $0x00000008, DI
+	SUBQ       AX, DI
 	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*4), Y0
-	VMASKMOVPS (CX)(SI*1), Y0, Y1
-	VMASKMOVPS (DX)(SI*1), Y0, Y2
-	VSUBPS     Y2, Y1, Y1
-	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+	CMPQ       DI, $0x00000000
+	CMOVQLT    AX, DI
+	VMOVUPS    (SI)(DI*4), Y3
+	VMASKMOVPS (CX)(BX*1), Y3, Y4
+	VANDPS     Y0, Y4, Y0
+	VPSRLD     $0x17, Y0, Y0
+	VORPS      Y1, Y0, Y0
+	VSUBPS     Y2, Y0, Y0
+	VCMPPS     $0x03, Y4, Y4, Y1
+	VBLENDVPS  Y1, Y4, Y0, Y0
+	VMASKMOVPS Y0, Y3, (DX)(BX*1)
 
 end280:
 	VZEROUPPER
 	RET
 
-// func mulF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+DATA infinityF32AVX2<>+0(SB)/4, $0x7f800000
+GLOBL infinityF32AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA powerF32AVX2<>+0(SB)/4, $0x4b000000
+GLOBL powerF32AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA biasedF32AVX2<>+0(SB)/4, $0x4b00007f
+GLOBL biasedF32AVX2<>(SB), RODATA|NOPTR, $4
+
+// func addF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
 // Requires: AVX, CMOV
-TEXT ·mulF32AVX2(SB), NOSPLIT, $0-40
+TEXT ·addF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -6901,19 +6978,19 @@ loop281:
 	JLT     done282
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
-	VMULPS  Y1, Y0, Y0
+	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	VMOVUPS 32(CX)(SI*1), Y0
 	VMOVUPS 32(DX)(SI*1), Y1
-	VMULPS  Y1, Y0, Y0
+	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS 64(CX)(SI*1), Y0
 	VMOVUPS 64(DX)(SI*1), Y1
-	VMULPS  Y1, Y0, Y0
+	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS 96(CX)(SI*1), Y0
 	VMOVUPS 96(DX)(SI*1), Y1
-	VMULPS  Y1, Y0, Y0
+	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
@@ -6925,7 +7002,7 @@ loop283:
 	JLT     done284
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
-	VMULPS  Y1, Y0, Y0
+	VADDPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
@@ -6943,16 +7020,16 @@ done284:
 	VMOVUPS    (DI)(R8*4), Y0
 	VMASKMOVPS (CX)(SI*1), Y0, Y1
 	VMASKMOVPS (DX)(SI*1), Y0, Y2
-	VMULPS     Y2, Y1, Y1
+	VADDPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
 end285:
 	VZEROUPPER
 	RET
 
-// func divF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// func subF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
 // Requires: AVX, CMOV
-TEXT ·divF32AVX2(SB), NOSPLIT, $0-40
+TEXT ·subF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -6964,19 +7041,19 @@ loop286:
 	JLT     done287
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
-	VDIVPS  Y1, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	VMOVUPS 32(CX)(SI*1), Y0
 	VMOVUPS 32(DX)(SI*1), Y1
-	VDIVPS  Y1, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, 32(BX)(SI*1)
 	VMOVUPS 64(CX)(SI*1), Y0
 	VMOVUPS 64(DX)(SI*1), Y1
-	VDIVPS  Y1, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, 64(BX)(SI*1)
 	VMOVUPS 96(CX)(SI*1), Y0
 	VMOVUPS 96(DX)(SI*1), Y1
-	VDIVPS  Y1, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
@@ -6988,7 +7065,7 @@ loop288:
 	JLT     done289
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
-	VDIVPS  Y1, Y0, Y0
+	VSUBPS  Y1, Y0, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
@@ -7006,10 +7083,136 @@ done289:
 	VMOVUPS    (DI)(R8*4), Y0
 	VMASKMOVPS (CX)(SI*1), Y0, Y1
 	VMASKMOVPS (DX)(SI*1), Y0, Y2
-	VDIVPS     Y2, Y1, Y1
+	VSUBPS     Y2, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
 end290:
+	VZEROUPPER
+	RET
+
+// func mulF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·mulF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop291:
+	CMPQ    AX, $0x00000020
+	JLT     done292
+	VMOVUPS (CX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS 32(CX)(SI*1), Y0
+	VMOVUPS 32(DX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Y0
+	VMOVUPS 64(DX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS 96(CX)(SI*1), Y0
+	VMOVUPS 96(DX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop291
+
+done292:
+loop293:
+	CMPQ    AX, $0x00000008
+	JLT     done294
+	VMOVUPS (CX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop293
+
+done294:
+	TESTQ      AX, AX
+	JZ         end295
+	LEAQ       onesF32AVX2<>+0(SB), DI
+	MOVQ       $0x00000008, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (CX)(SI*1), Y0, Y1
+	VMASKMOVPS (DX)(SI*1), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+
+end295:
+	VZEROUPPER
+	RET
+
+// func divF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·divF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop296:
+	CMPQ    AX, $0x00000020
+	JLT     done297
+	VMOVUPS (CX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	VMOVUPS 32(CX)(SI*1), Y0
+	VMOVUPS 32(DX)(SI*1), Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Y0
+	VMOVUPS 64(DX)(SI*1), Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(BX)(SI*1)
+	VMOVUPS 96(CX)(SI*1), Y0
+	VMOVUPS 96(DX)(SI*1), Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop296
+
+done297:
+loop298:
+	CMPQ    AX, $0x00000008
+	JLT     done299
+	VMOVUPS (CX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VDIVPS  Y1, Y0, Y0
+	VMOVUPS Y0, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop298
+
+done299:
+	TESTQ      AX, AX
+	JZ         end300
+	LEAQ       onesF32AVX2<>+0(SB), DI
+	MOVQ       $0x00000008, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (CX)(SI*1), Y0, Y1
+	VMASKMOVPS (DX)(SI*1), Y0, Y2
+	VDIVPS     Y2, Y1, Y1
+	VMASKMOVPS Y1, Y0, (BX)(SI*1)
+
+end300:
 	VZEROUPPER
 	RET
 
@@ -7022,9 +7225,9 @@ TEXT ·minF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop301:
 	CMPQ    AX, $0x00000020
-	JLT     done292
+	JLT     done302
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMINPS  Y0, Y1, Y2
@@ -7051,12 +7254,12 @@ loop291:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop291
+	JMP     loop301
 
-done292:
-loop293:
+done302:
+loop303:
 	CMPQ    AX, $0x00000008
-	JLT     done294
+	JLT     done304
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VMINPS  Y0, Y1, Y2
@@ -7065,11 +7268,11 @@ loop293:
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop293
+	JMP     loop303
 
-done294:
+done304:
 	TESTQ      AX, AX
-	JZ         end295
+	JZ         end305
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -7084,7 +7287,7 @@ done294:
 	VORPS      Y3, Y1, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end295:
+end305:
 	VZEROUPPER
 	RET
 
@@ -7097,9 +7300,9 @@ TEXT ·maxF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop296:
+loop306:
 	CMPQ      AX, $0x00000020
-	JLT       done297
+	JLT       done307
 	VMOVUPS   (CX)(SI*1), Y0
 	VMOVUPS   (DX)(SI*1), Y1
 	VMAXPS    Y0, Y1, Y2
@@ -7138,12 +7341,12 @@ loop296:
 	VMOVUPS   Y0, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop296
+	JMP       loop306
 
-done297:
-loop298:
+done307:
+loop308:
 	CMPQ      AX, $0x00000008
-	JLT       done299
+	JLT       done309
 	VMOVUPS   (CX)(SI*1), Y0
 	VMOVUPS   (DX)(SI*1), Y1
 	VMAXPS    Y0, Y1, Y2
@@ -7155,11 +7358,11 @@ loop298:
 	VMOVUPS   Y0, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop298
+	JMP       loop308
 
-done299:
+done309:
 	TESTQ      AX, AX
-	JZ         end300
+	JZ         end310
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -7177,7 +7380,7 @@ done299:
 	VBLENDVPS  Y4, Y1, Y3, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end300:
+end310:
 	VZEROUPPER
 	RET
 
@@ -7191,9 +7394,9 @@ TEXT ·fmaF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop301:
+loop311:
 	CMPQ        AX, $0x00000020
-	JLT         done302
+	JLT         done312
 	VMOVUPS     (CX)(DI*1), Y0
 	VMOVUPS     (DX)(DI*1), Y1
 	VMOVUPS     (BX)(DI*1), Y2
@@ -7216,12 +7419,12 @@ loop301:
 	VMOVUPS     Y2, 96(SI)(DI*1)
 	ADDQ        $0x00000080, DI
 	SUBQ        $0x00000020, AX
-	JMP         loop301
+	JMP         loop311
 
-done302:
-loop303:
+done312:
+loop313:
 	CMPQ        AX, $0x00000008
-	JLT         done304
+	JLT         done314
 	VMOVUPS     (CX)(DI*1), Y0
 	VMOVUPS     (DX)(DI*1), Y1
 	VMOVUPS     (BX)(DI*1), Y2
@@ -7229,11 +7432,11 @@ loop303:
 	VMOVUPS     Y2, (SI)(DI*1)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000008, AX
-	JMP         loop303
+	JMP         loop313
 
-done304:
+done314:
 	TESTQ       AX, AX
-	JZ          end305
+	JZ          end315
 	LEAQ        onesF32AVX2<>+0(SB), R8
 	MOVQ        $0x00000008, R9
 	SUBQ        AX, R9
@@ -7247,7 +7450,7 @@ done304:
 	VFMADD231PS Y2, Y1, Y3
 	VMASKMOVPS  Y3, Y0, (SI)(DI*1)
 
-end305:
+end315:
 	VZEROUPPER
 	RET
 
@@ -7261,167 +7464,27 @@ TEXT ·lessF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop306:
-	CMPQ    AX, $0x00000020
-	JLT     done307
-	VMOVUPS (CX)(SI*1), Y1
-	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x11, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, (BX)(SI*1)
-	VMOVUPS 32(CX)(SI*1), Y1
-	VMOVUPS 32(DX)(SI*1), Y2
-	VCMPPS  $0x11, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 32(BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Y1
-	VMOVUPS 64(DX)(SI*1), Y2
-	VCMPPS  $0x11, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 64(BX)(SI*1)
-	VMOVUPS 96(CX)(SI*1), Y1
-	VMOVUPS 96(DX)(SI*1), Y2
-	VCMPPS  $0x11, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop306
-
-done307:
-loop308:
-	CMPQ    AX, $0x00000008
-	JLT     done309
-	VMOVUPS (CX)(SI*1), Y1
-	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x11, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop308
-
-done309:
-	TESTQ      AX, AX
-	JZ         end310
-	LEAQ       onesF32AVX2<>+0(SB), DI
-	MOVQ       $0x00000008, R8
-	SUBQ       AX, R8
-	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*4), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y2
-	VMASKMOVPS (DX)(SI*1), Y1, Y3
-	VCMPPS     $0x11, Y3, Y2, Y2
-	VANDPS     Y2, Y0, Y0
-	VMASKMOVPS Y0, Y1, (BX)(SI*1)
-
-end310:
-	VZEROUPPER
-	RET
-
-// func lessEqualF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, CMOV
-TEXT ·lessEqualF32AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
-	XORQ         SI, SI
-
-loop311:
-	CMPQ    AX, $0x00000020
-	JLT     done312
-	VMOVUPS (CX)(SI*1), Y1
-	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x12, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, (BX)(SI*1)
-	VMOVUPS 32(CX)(SI*1), Y1
-	VMOVUPS 32(DX)(SI*1), Y2
-	VCMPPS  $0x12, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 32(BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Y1
-	VMOVUPS 64(DX)(SI*1), Y2
-	VCMPPS  $0x12, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 64(BX)(SI*1)
-	VMOVUPS 96(CX)(SI*1), Y1
-	VMOVUPS 96(DX)(SI*1), Y2
-	VCMPPS  $0x12, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop311
-
-done312:
-loop313:
-	CMPQ    AX, $0x00000008
-	JLT     done314
-	VMOVUPS (CX)(SI*1), Y1
-	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x12, Y2, Y1, Y1
-	VANDPS  Y1, Y0, Y1
-	VMOVUPS Y1, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop313
-
-done314:
-	TESTQ      AX, AX
-	JZ         end315
-	LEAQ       onesF32AVX2<>+0(SB), DI
-	MOVQ       $0x00000008, R8
-	SUBQ       AX, R8
-	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*4), Y1
-	VMASKMOVPS (CX)(SI*1), Y1, Y2
-	VMASKMOVPS (DX)(SI*1), Y1, Y3
-	VCMPPS     $0x12, Y3, Y2, Y2
-	VANDPS     Y2, Y0, Y0
-	VMASKMOVPS Y0, Y1, (BX)(SI*1)
-
-end315:
-	VZEROUPPER
-	RET
-
-// func equalF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, CMOV
-TEXT ·equalF32AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
-	XORQ         SI, SI
-
 loop316:
 	CMPQ    AX, $0x00000020
 	JLT     done317
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x00, Y2, Y1, Y1
+	VCMPPS  $0x11, Y2, Y1, Y1
 	VANDPS  Y1, Y0, Y1
 	VMOVUPS Y1, (BX)(SI*1)
 	VMOVUPS 32(CX)(SI*1), Y1
 	VMOVUPS 32(DX)(SI*1), Y2
-	VCMPPS  $0x00, Y2, Y1, Y1
+	VCMPPS  $0x11, Y2, Y1, Y1
 	VANDPS  Y1, Y0, Y1
 	VMOVUPS Y1, 32(BX)(SI*1)
 	VMOVUPS 64(CX)(SI*1), Y1
 	VMOVUPS 64(DX)(SI*1), Y2
-	VCMPPS  $0x00, Y2, Y1, Y1
+	VCMPPS  $0x11, Y2, Y1, Y1
 	VANDPS  Y1, Y0, Y1
 	VMOVUPS Y1, 64(BX)(SI*1)
 	VMOVUPS 96(CX)(SI*1), Y1
 	VMOVUPS 96(DX)(SI*1), Y2
-	VCMPPS  $0x00, Y2, Y1, Y1
+	VCMPPS  $0x11, Y2, Y1, Y1
 	VANDPS  Y1, Y0, Y1
 	VMOVUPS Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
@@ -7434,7 +7497,7 @@ loop318:
 	JLT     done319
 	VMOVUPS (CX)(SI*1), Y1
 	VMOVUPS (DX)(SI*1), Y2
-	VCMPPS  $0x00, Y2, Y1, Y1
+	VCMPPS  $0x11, Y2, Y1, Y1
 	VANDPS  Y1, Y0, Y1
 	VMOVUPS Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
@@ -7453,11 +7516,151 @@ done319:
 	VMOVUPS    (DI)(R8*4), Y1
 	VMASKMOVPS (CX)(SI*1), Y1, Y2
 	VMASKMOVPS (DX)(SI*1), Y1, Y3
-	VCMPPS     $0x00, Y3, Y2, Y2
+	VCMPPS     $0x11, Y3, Y2, Y2
 	VANDPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (BX)(SI*1)
 
 end320:
+	VZEROUPPER
+	RET
+
+// func lessEqualF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·lessEqualF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop321:
+	CMPQ    AX, $0x00000020
+	JLT     done322
+	VMOVUPS (CX)(SI*1), Y1
+	VMOVUPS (DX)(SI*1), Y2
+	VCMPPS  $0x12, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, (BX)(SI*1)
+	VMOVUPS 32(CX)(SI*1), Y1
+	VMOVUPS 32(DX)(SI*1), Y2
+	VCMPPS  $0x12, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 32(BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Y1
+	VMOVUPS 64(DX)(SI*1), Y2
+	VCMPPS  $0x12, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 64(BX)(SI*1)
+	VMOVUPS 96(CX)(SI*1), Y1
+	VMOVUPS 96(DX)(SI*1), Y2
+	VCMPPS  $0x12, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop321
+
+done322:
+loop323:
+	CMPQ    AX, $0x00000008
+	JLT     done324
+	VMOVUPS (CX)(SI*1), Y1
+	VMOVUPS (DX)(SI*1), Y2
+	VCMPPS  $0x12, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop323
+
+done324:
+	TESTQ      AX, AX
+	JZ         end325
+	LEAQ       onesF32AVX2<>+0(SB), DI
+	MOVQ       $0x00000008, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (CX)(SI*1), Y1, Y2
+	VMASKMOVPS (DX)(SI*1), Y1, Y3
+	VCMPPS     $0x12, Y3, Y2, Y2
+	VANDPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (BX)(SI*1)
+
+end325:
+	VZEROUPPER
+	RET
+
+// func equalF32AVX2(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·equalF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop326:
+	CMPQ    AX, $0x00000020
+	JLT     done327
+	VMOVUPS (CX)(SI*1), Y1
+	VMOVUPS (DX)(SI*1), Y2
+	VCMPPS  $0x00, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, (BX)(SI*1)
+	VMOVUPS 32(CX)(SI*1), Y1
+	VMOVUPS 32(DX)(SI*1), Y2
+	VCMPPS  $0x00, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 32(BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Y1
+	VMOVUPS 64(DX)(SI*1), Y2
+	VCMPPS  $0x00, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 64(BX)(SI*1)
+	VMOVUPS 96(CX)(SI*1), Y1
+	VMOVUPS 96(DX)(SI*1), Y2
+	VCMPPS  $0x00, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop326
+
+done327:
+loop328:
+	CMPQ    AX, $0x00000008
+	JLT     done329
+	VMOVUPS (CX)(SI*1), Y1
+	VMOVUPS (DX)(SI*1), Y2
+	VCMPPS  $0x00, Y2, Y1, Y1
+	VANDPS  Y1, Y0, Y1
+	VMOVUPS Y1, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop328
+
+done329:
+	TESTQ      AX, AX
+	JZ         end330
+	LEAQ       onesF32AVX2<>+0(SB), DI
+	MOVQ       $0x00000008, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (CX)(SI*1), Y1, Y2
+	VMASKMOVPS (DX)(SI*1), Y1, Y3
+	VCMPPS     $0x00, Y3, Y2, Y2
+	VANDPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (BX)(SI*1)
+
+end330:
 	VZEROUPPER
 	RET
 
@@ -7470,9 +7673,9 @@ TEXT ·notF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop321:
+loop331:
 	CMPQ    AX, $0x00000020
-	JLT     done322
+	JLT     done332
 	VMOVUPS (CX)(BX*1), Y1
 	VSUBPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
@@ -7487,22 +7690,22 @@ loop321:
 	VMOVUPS Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop321
+	JMP     loop331
 
-done322:
-loop323:
+done332:
+loop333:
 	CMPQ    AX, $0x00000008
-	JLT     done324
+	JLT     done334
 	VMOVUPS (CX)(BX*1), Y1
 	VSUBPS  Y1, Y0, Y1
 	VMOVUPS Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop323
+	JMP     loop333
 
-done324:
+done334:
 	TESTQ      AX, AX
-	JZ         end325
+	JZ         end335
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -7514,7 +7717,7 @@ done324:
 	VSUBPS     Y2, Y0, Y0
 	VMASKMOVPS Y0, Y1, (DX)(BX*1)
 
-end325:
+end335:
 	VZEROUPPER
 	RET
 
@@ -7527,9 +7730,9 @@ TEXT ·andF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop326:
+loop336:
 	CMPQ    AX, $0x00000020
-	JLT     done327
+	JLT     done337
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VANDPS  Y0, Y1, Y0
@@ -7548,23 +7751,23 @@ loop326:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop326
+	JMP     loop336
 
-done327:
-loop328:
+done337:
+loop338:
 	CMPQ    AX, $0x00000008
-	JLT     done329
+	JLT     done339
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VANDPS  Y0, Y1, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop328
+	JMP     loop338
 
-done329:
+done339:
 	TESTQ      AX, AX
-	JZ         end330
+	JZ         end340
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -7577,7 +7780,7 @@ done329:
 	VANDPS     Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end330:
+end340:
 	VZEROUPPER
 	RET
 
@@ -7590,9 +7793,9 @@ TEXT ·orF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop331:
+loop341:
 	CMPQ    AX, $0x00000020
-	JLT     done332
+	JLT     done342
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VORPS   Y0, Y1, Y0
@@ -7611,23 +7814,23 @@ loop331:
 	VMOVUPS Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop331
+	JMP     loop341
 
-done332:
-loop333:
+done342:
+loop343:
 	CMPQ    AX, $0x00000008
-	JLT     done334
+	JLT     done344
 	VMOVUPS (CX)(SI*1), Y0
 	VMOVUPS (DX)(SI*1), Y1
 	VORPS   Y0, Y1, Y0
 	VMOVUPS Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop333
+	JMP     loop343
 
-done334:
+done344:
 	TESTQ      AX, AX
-	JZ         end335
+	JZ         end345
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -7640,7 +7843,7 @@ done334:
 	VORPS      Y1, Y2, Y1
 	VMASKMOVPS Y1, Y0, (BX)(SI*1)
 
-end335:
+end345:
 	VZEROUPPER
 	RET
 
@@ -7655,9 +7858,9 @@ TEXT ·selectF32AVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-loop336:
+loop346:
 	CMPQ      AX, $0x00000020
-	JLT       done337
+	JLT       done347
 	VMOVUPS   (CX)(DI*1), Y1
 	VMOVUPS   (DX)(DI*1), Y2
 	VMOVUPS   (BX)(DI*1), Y3
@@ -7684,12 +7887,12 @@ loop336:
 	VMOVUPS   Y1, 96(SI)(DI*1)
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000020, AX
-	JMP       loop336
+	JMP       loop346
 
-done337:
-loop338:
+done347:
+loop348:
 	CMPQ      AX, $0x00000008
-	JLT       done339
+	JLT       done349
 	VMOVUPS   (CX)(DI*1), Y1
 	VMOVUPS   (DX)(DI*1), Y2
 	VMOVUPS   (BX)(DI*1), Y3
@@ -7698,11 +7901,11 @@ loop338:
 	VMOVUPS   Y1, (SI)(DI*1)
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000008, AX
-	JMP       loop338
+	JMP       loop348
 
-done339:
+done349:
 	TESTQ      AX, AX
-	JZ         end340
+	JZ         end350
 	LEAQ       onesF32AVX2<>+0(SB), R8
 	MOVQ       $0x00000008, R9
 	SUBQ       AX, R9
@@ -7717,7 +7920,7 @@ done339:
 	VBLENDVPS  Y0, Y3, Y4, Y0
 	VMASKMOVPS Y0, Y1, (SI)(DI*1)
 
-end340:
+end350:
 	VZEROUPPER
 	RET
 
@@ -7733,9 +7936,9 @@ TEXT ·signOfSubF32AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX2<>+0(SB), Y2
 	XORQ         SI, SI
 
-loop341:
+loop351:
 	CMPQ      AX, $0x00000020
-	JLT       done342
+	JLT       done352
 	VMOVUPS   (CX)(SI*1), Y3
 	VMOVUPS   (DX)(SI*1), Y4
 	VSUBPS    Y4, Y3, Y3
@@ -7770,12 +7973,12 @@ loop341:
 	VMOVUPS   Y3, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop341
+	JMP       loop351
 
-done342:
-loop343:
+done352:
+loop353:
 	CMPQ      AX, $0x00000008
-	JLT       done344
+	JLT       done354
 	VMOVUPS   (CX)(SI*1), Y3
 	VMOVUPS   (DX)(SI*1), Y4
 	VSUBPS    Y4, Y3, Y3
@@ -7786,11 +7989,11 @@ loop343:
 	VMOVUPS   Y3, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop343
+	JMP       loop353
 
-done344:
+done354:
 	TESTQ      AX, AX
-	JZ         end345
+	JZ         end355
 	LEAQ       onesF32AVX2<>+0(SB), DI
 	MOVQ       $0x00000008, R8
 	SUBQ       AX, R8
@@ -7807,7 +8010,7 @@ done344:
 	VBLENDVPS  Y0, Y1, Y4, Y0
 	VMASKMOVPS Y0, Y3, (BX)(SI*1)
 
-end345:
+end355:
 	VZEROUPPER
 	RET
 
@@ -7822,9 +8025,9 @@ TEXT ·countF32AVX2(SB), NOSPLIT, $0-24
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-loop346:
+loop356:
 	CMPQ    AX, $0x00000020
-	JLT     done347
+	JLT     done357
 	VMOVUPS (CX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	VMOVUPS 32(CX)(DX*1), Y4
@@ -7835,21 +8038,21 @@ loop346:
 	VADDPS  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop346
+	JMP     loop356
 
-done347:
-loop348:
+done357:
+loop358:
 	CMPQ    AX, $0x00000008
-	JLT     done349
+	JLT     done359
 	VMOVUPS (CX)(DX*1), Y4
 	VADDPS  Y4, Y0, Y0
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop348
+	JMP     loop358
 
-done349:
+done359:
 	TESTQ      AX, AX
-	JZ         end350
+	JZ         end360
 	LEAQ       onesF32AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       AX, SI
@@ -7861,7 +8064,7 @@ done349:
 	VANDPS     Y4, Y5, Y4
 	VADDPS     Y4, Y0, Y0
 
-end350:
+end360:
 	VADDPS       Y1, Y0, Y0
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y0, Y0
@@ -7888,9 +8091,9 @@ TEXT ·countAbsF32AVX2(SB), NOSPLIT, $0-24
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 
-loop351:
+loop361:
 	CMPQ    AX, $0x00000020
-	JLT     done352
+	JLT     done362
 	VMOVUPS (CX)(DX*1), Y5
 	VANDNPS Y5, Y0, Y5
 	VADDPS  Y5, Y1, Y1
@@ -7905,22 +8108,22 @@ loop351:
 	VADDPS  Y5, Y4, Y4
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop351
+	JMP     loop361
 
-done352:
-loop353:
+done362:
+loop363:
 	CMPQ    AX, $0x00000008
-	JLT     done354
+	JLT     done364
 	VMOVUPS (CX)(DX*1), Y5
 	VANDNPS Y5, Y0, Y5
 	VADDPS  Y5, Y1, Y1
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop353
+	JMP     loop363
 
-done354:
+done364:
 	TESTQ      AX, AX
-	JZ         end355
+	JZ         end365
 	LEAQ       onesF32AVX2<>+0(SB), BX
 	MOVQ       $0x00000008, SI
 	SUBQ       AX, SI
@@ -7933,7 +8136,7 @@ done354:
 	VANDPS     Y5, Y0, Y0
 	VADDPS     Y0, Y1, Y1
 
-end355:
+end365:
 	VADDPS       Y2, Y1, Y1
 	VADDPS       Y3, Y1, Y1
 	VADDPS       Y4, Y1, Y1
@@ -7955,15 +8158,15 @@ TEXT ·treeF32AVX2(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block356:
+block366:
 	TESTQ AX, AX
-	JZ    end359
+	JZ    end369
 	CMPQ  AX, $0x00000400
-	JLT   part357
+	JLT   part367
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip360:
+strip370:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -7976,9 +8179,9 @@ strip360:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row361:
+row371:
 	CMPQ         DI, $0x00000000
-	JLE          done362
+	JLE          done372
 	PREFETCHT0   4096(CX)(DX*1)
 	VMOVUPS      (CX)(DX*1), Y8
 	VEXTRACTF128 $0x01, Y8, X9
@@ -8007,9 +8210,9 @@ row361:
 	VADDPD       Y8, Y7, Y7
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x00000080, DI
-	JMP          row361
+	JMP          row371
 
-done362:
+done372:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	VMOVUPD Y2, 64(SP)(SI*8)
@@ -8020,25 +8223,25 @@ done362:
 	VMOVUPD Y7, 224(SP)(SI*8)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip360
+	JLT     strip370
 	LEAQ    4096(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold358
+	JMP     fold368
 
-part357:
+part367:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip363:
+strip373:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row364:
+row374:
 	CMPQ         DI, $0x00000000
-	JLE          done365
+	JLE          done375
 	LEAQ         onesF32AVX2<>+0(SB), R8
 	MOVQ         $0x00000008, R9
 	SUBQ         DI, R9
@@ -8055,18 +8258,18 @@ row364:
 	VADDPD       Y2, Y1, Y1
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x00000080, DI
-	JMP          row364
+	JMP          row374
 
-done365:
+done375:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	ADDQ    $0x00000008, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip363
+	JLT     strip373
 	LEAQ    4096(BX), DX
 	XORQ    AX, AX
 
-fold358:
+fold368:
 	VMOVUPD      (SP), Y0
 	VMOVUPD      512(SP), Y1
 	VADDPD       Y1, Y0, Y0
@@ -8135,9 +8338,9 @@ fold358:
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
-	JMP          block356
+	JMP          block366
 
-end359:
+end369:
 	VZEROUPPER
 	RET
 
@@ -8149,9 +8352,9 @@ TEXT ·streamF32AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop366:
+loop376:
 	CMPQ     AX, $0x00000020
-	JLT      done367
+	JLT      done377
 	VMOVUPS  (CX)(BX*1), Y0
 	VMOVNTPS Y0, (DX)(BX*1)
 	VMOVUPS  32(CX)(BX*1), Y0
@@ -8162,21 +8365,21 @@ loop366:
 	VMOVNTPS Y0, 96(DX)(BX*1)
 	ADDQ     $0x00000080, BX
 	SUBQ     $0x00000020, AX
-	JMP      loop366
+	JMP      loop376
 
-done367:
-loop368:
+done377:
+loop378:
 	CMPQ     AX, $0x00000008
-	JLT      done369
+	JLT      done379
 	VMOVUPS  (CX)(BX*1), Y0
 	VMOVNTPS Y0, (DX)(BX*1)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000008, AX
-	JMP      loop368
+	JMP      loop378
 
-done369:
+done379:
 	TESTQ      AX, AX
-	JZ         end370
+	JZ         end380
 	LEAQ       onesF32AVX2<>+0(SB), SI
 	MOVQ       $0x00000008, DI
 	SUBQ       AX, DI
@@ -8187,7 +8390,7 @@ done369:
 	VMASKMOVPS (CX)(BX*1), Y0, Y1
 	VMASKMOVPS Y1, Y0, (DX)(BX*1)
 
-end370:
+end380:
 	VZEROUPPER
 	RET
 
@@ -8204,15 +8407,15 @@ TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row371:
+row381:
 	TESTQ DX, DX
-	JZ    end372
+	JZ    end382
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add373:
+add383:
 	CMPQ      SI, $0x00000010
-	JLT       added374
+	JLT       added384
 	VCVTPS2PD (AX), Y0
 	VADDPD    (BX), Y0, Y0
 	VMOVUPD   Y0, (BX)
@@ -8228,24 +8431,24 @@ add373:
 	ADDQ      $0x00000080, BX
 	ADDQ      $0x00000040, AX
 	SUBQ      $0x00000010, SI
-	JMP       add373
+	JMP       add383
 
-added374:
-add375:
+added384:
+add385:
 	CMPQ      SI, $0x00000004
-	JLT       added376
+	JLT       added386
 	VCVTPS2PD (AX), Y0
 	VADDPD    (BX), Y0, Y0
 	VMOVUPD   Y0, (BX)
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x00000004, SI
-	JMP       add375
+	JMP       add385
 
-added376:
-add377:
+added386:
+add387:
 	CMPQ      SI, $0x00000001
-	JLT       added378
+	JLT       added388
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -8253,13 +8456,13 @@ add377:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add377
+	JMP       add387
 
-added378:
+added388:
 	DECQ DX
-	JMP  row371
+	JMP  row381
 
-end372:
+end382:
 	VZEROUPPER
 	RET
 
@@ -8272,28 +8475,28 @@ TEXT ·repeatWideF32AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row379:
+row389:
 	TESTQ        BX, BX
-	JZ           end380
+	JZ           end390
 	VBROADCASTSS (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store381:
+store391:
 	CMPQ    AX, DI
-	JGE     stored382
+	JGE     stored392
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store381
+	JMP     store391
 
-stored382:
+stored392:
 	VMOVUPS Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row379
+	JMP     row389
 
-end380:
+end390:
 	VZEROUPPER
 	RET
 
@@ -8326,9 +8529,9 @@ TEXT ·repeatNarrowF32AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors383:
+vectors393:
 	CMPQ    R11, $0x00000002
-	JLT     last384
+	JLT     last394
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -8355,17 +8558,17 @@ vectors383:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors383
+	JMP     vectors393
 
-last384:
+last394:
 	TESTQ   R11, R11
-	JZ      end385
+	JZ      end395
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPS Y0, (BX)
 
-end385:
+end395:
 	VZEROUPPER
 	RET

@@ -184,6 +184,16 @@ func signF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 //go:noescape
 func sqrtF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 
+// pow2F32AVX512 computes s0 pow2(0) store(1).
+//
+//go:noescape
+func pow2F32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// exponentF32AVX512 computes s0 exponent(0) store(1).
+//
+//go:noescape
+func exponentF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
 // addF32AVX512 computes s0 s1 add(0,1) store(2).
 //
 //go:noescape

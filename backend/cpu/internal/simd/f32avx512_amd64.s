@@ -7710,133 +7710,210 @@ end270:
 	VZEROUPPER
 	RET
 
-// func addF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// func pow2F32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+TEXT ·pow2F32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS lowestF32AVX512<>+0(SB), Z0
+	VBROADCASTSS highestF32AVX512<>+0(SB), Z1
+	VBROADCASTSS wholeF32AVX512<>+0(SB), Z2
+	VBROADCASTSS oneF32AVX512<>+0(SB), Z3
+	XORQ         BX, BX
 
 loop271:
-	CMPQ    AX, $0x00000040
-	JLT     done272
-	VMOVUPS (CX)(SI*1), Z0
-	VMOVUPS (DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Z0
-	VMOVUPS 64(DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(SI*1)
-	VMOVUPS 128(CX)(SI*1), Z0
-	VMOVUPS 128(DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 128(BX)(SI*1)
-	VMOVUPS 192(CX)(SI*1), Z0
-	VMOVUPS 192(DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, 192(BX)(SI*1)
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x00000040, AX
-	JMP     loop271
+	CMPQ      AX, $0x00000040
+	JLT       done272
+	VMOVUPS   (CX)(BX*1), Z4
+	VMAXPS    Z0, Z4, Z5
+	VMINPS    Z1, Z5, Z5
+	VADDPS    Z2, Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z4, Z5, K1, Z6
+	VMOVUPS   Z6, (DX)(BX*1)
+	VMOVUPS   64(CX)(BX*1), Z4
+	VMAXPS    Z0, Z4, Z5
+	VMINPS    Z1, Z5, Z5
+	VADDPS    Z2, Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z4, Z5, K1, Z7
+	VMOVUPS   Z7, 64(DX)(BX*1)
+	VMOVUPS   128(CX)(BX*1), Z4
+	VMAXPS    Z0, Z4, Z5
+	VMINPS    Z1, Z5, Z5
+	VADDPS    Z2, Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z4, Z5, K1, Z8
+	VMOVUPS   Z8, 128(DX)(BX*1)
+	VMOVUPS   192(CX)(BX*1), Z4
+	VMAXPS    Z0, Z4, Z5
+	VMINPS    Z1, Z5, Z5
+	VADDPS    Z2, Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z4, Z5, K1, Z9
+	VMOVUPS   Z9, 192(DX)(BX*1)
+	ADDQ      $0x00000100, BX
+	SUBQ      $0x00000040, AX
+	JMP       loop271
 
 done272:
 loop273:
-	CMPQ    AX, $0x00000010
-	JLT     done274
-	VMOVUPS (CX)(SI*1), Z0
-	VMOVUPS (DX)(SI*1), Z1
-	VADDPS  Z1, Z0, Z0
-	VMOVUPS Z0, (BX)(SI*1)
-	ADDQ    $0x00000040, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop273
+	CMPQ      AX, $0x00000010
+	JLT       done274
+	VMOVUPS   (CX)(BX*1), Z4
+	VMAXPS    Z0, Z4, Z5
+	VMINPS    Z1, Z5, Z5
+	VADDPS    Z2, Z5, Z5
+	VPSLLD    $0x17, Z5, Z5
+	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z4, Z5, K1, Z10
+	VMOVUPS   Z10, (DX)(BX*1)
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x00000010, AX
+	JMP       loop273
 
 done274:
 	TESTQ     AX, AX
 	JZ        end275
-	MOVQ      $0x00000010, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z0
-	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K1, (BX)(SI*1)
+	MOVQ      $0x00000010, SI
+	CMPQ      AX, SI
+	CMOVQGT   SI, AX
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z4
+	VMAXPS    Z0, Z4, Z0
+	VMINPS    Z1, Z0, Z0
+	VADDPS    Z2, Z0, Z0
+	VPSLLD    $0x17, Z0, Z0
+	VPADDD    Z3, Z0, Z0
+	VCMPPS    $0x03, Z4, Z4, K2
+	VBLENDMPS Z4, Z0, K2, Z11
+	VMOVUPS   Z11, K1, (DX)(BX*1)
 
 end275:
 	VZEROUPPER
 	RET
 
-// func subF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·subF32AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+DATA lowestF32AVX512<>+0(SB)/4, $0xc2fe0000
+GLOBL lowestF32AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA highestF32AVX512<>+0(SB)/4, $0x43000000
+GLOBL highestF32AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA wholeF32AVX512<>+0(SB)/4, $0x4b400000
+GLOBL wholeF32AVX512<>(SB), RODATA|NOPTR, $4
+
+// func exponentF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·exponentF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS infinityF32AVX512<>+0(SB), Z0
+	VBROADCASTSS powerF32AVX512<>+0(SB), Z1
+	VBROADCASTSS biasedF32AVX512<>+0(SB), Z2
+	XORQ         BX, BX
 
 loop276:
-	CMPQ    AX, $0x00000040
-	JLT     done277
-	VMOVUPS (CX)(SI*1), Z0
-	VMOVUPS (DX)(SI*1), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, (BX)(SI*1)
-	VMOVUPS 64(CX)(SI*1), Z0
-	VMOVUPS 64(DX)(SI*1), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, 64(BX)(SI*1)
-	VMOVUPS 128(CX)(SI*1), Z0
-	VMOVUPS 128(DX)(SI*1), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, 128(BX)(SI*1)
-	VMOVUPS 192(CX)(SI*1), Z0
-	VMOVUPS 192(DX)(SI*1), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, 192(BX)(SI*1)
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x00000040, AX
-	JMP     loop276
+	CMPQ      AX, $0x00000040
+	JLT       done277
+	VMOVUPS   (CX)(BX*1), Z3
+	VANDPS    Z0, Z3, Z4
+	VPSRLD    $0x17, Z4, Z4
+	VORPS     Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z3, Z4, K1, Z5
+	VMOVUPS   Z5, (DX)(BX*1)
+	VMOVUPS   64(CX)(BX*1), Z3
+	VANDPS    Z0, Z3, Z4
+	VPSRLD    $0x17, Z4, Z4
+	VORPS     Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z3, Z4, K1, Z6
+	VMOVUPS   Z6, 64(DX)(BX*1)
+	VMOVUPS   128(CX)(BX*1), Z3
+	VANDPS    Z0, Z3, Z4
+	VPSRLD    $0x17, Z4, Z4
+	VORPS     Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z3, Z4, K1, Z7
+	VMOVUPS   Z7, 128(DX)(BX*1)
+	VMOVUPS   192(CX)(BX*1), Z3
+	VANDPS    Z0, Z3, Z4
+	VPSRLD    $0x17, Z4, Z4
+	VORPS     Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z3, Z4, K1, Z8
+	VMOVUPS   Z8, 192(DX)(BX*1)
+	ADDQ      $0x00000100, BX
+	SUBQ      $0x00000040, AX
+	JMP       loop276
 
 done277:
 loop278:
-	CMPQ    AX, $0x00000010
-	JLT     done279
-	VMOVUPS (CX)(SI*1), Z0
-	VMOVUPS (DX)(SI*1), Z1
-	VSUBPS  Z1, Z0, Z0
-	VMOVUPS Z0, (BX)(SI*1)
-	ADDQ    $0x00000040, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop278
+	CMPQ      AX, $0x00000010
+	JLT       done279
+	VMOVUPS   (CX)(BX*1), Z3
+	VANDPS    Z0, Z3, Z4
+	VPSRLD    $0x17, Z4, Z4
+	VORPS     Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z3, Z4, K1, Z9
+	VMOVUPS   Z9, (DX)(BX*1)
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x00000010, AX
+	JMP       loop278
 
 done279:
 	TESTQ     AX, AX
 	JZ        end280
-	MOVQ      $0x00000010, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z0
-	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	VSUBPS    Z1, Z0, Z0
-	VMOVUPS   Z0, K1, (BX)(SI*1)
+	MOVQ      $0x00000010, SI
+	CMPQ      AX, SI
+	CMOVQGT   SI, AX
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z3
+	VANDPS    Z0, Z3, Z0
+	VPSRLD    $0x17, Z0, Z0
+	VORPS     Z1, Z0, Z0
+	VSUBPS    Z2, Z0, Z0
+	VCMPPS    $0x03, Z3, Z3, K2
+	VBLENDMPS Z3, Z0, K2, Z10
+	VMOVUPS   Z10, K1, (DX)(BX*1)
 
 end280:
 	VZEROUPPER
 	RET
 
-// func mulF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+DATA infinityF32AVX512<>+0(SB)/4, $0x7f800000
+GLOBL infinityF32AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA powerF32AVX512<>+0(SB)/4, $0x4b000000
+GLOBL powerF32AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA biasedF32AVX512<>+0(SB)/4, $0x4b00007f
+GLOBL biasedF32AVX512<>(SB), RODATA|NOPTR, $4
+
+// func addF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·mulF32AVX512(SB), NOSPLIT, $0-40
+TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -7848,19 +7925,19 @@ loop281:
 	JLT     done282
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
-	VMULPS  Z1, Z0, Z0
+	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	VMOVUPS 64(CX)(SI*1), Z0
 	VMOVUPS 64(DX)(SI*1), Z1
-	VMULPS  Z1, Z0, Z0
+	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(BX)(SI*1)
 	VMOVUPS 128(CX)(SI*1), Z0
 	VMOVUPS 128(DX)(SI*1), Z1
-	VMULPS  Z1, Z0, Z0
+	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 128(BX)(SI*1)
 	VMOVUPS 192(CX)(SI*1), Z0
 	VMOVUPS 192(DX)(SI*1), Z1
-	VMULPS  Z1, Z0, Z0
+	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
@@ -7872,7 +7949,7 @@ loop283:
 	JLT     done284
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
-	VMULPS  Z1, Z0, Z0
+	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
@@ -7889,16 +7966,16 @@ done284:
 	KMOVQ     DI, K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z0
 	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	VMULPS    Z1, Z0, Z0
+	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
 end285:
 	VZEROUPPER
 	RET
 
-// func divF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// func subF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·divF32AVX512(SB), NOSPLIT, $0-40
+TEXT ·subF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -7910,19 +7987,19 @@ loop286:
 	JLT     done287
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
-	VDIVPS  Z1, Z0, Z0
+	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	VMOVUPS 64(CX)(SI*1), Z0
 	VMOVUPS 64(DX)(SI*1), Z1
-	VDIVPS  Z1, Z0, Z0
+	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, 64(BX)(SI*1)
 	VMOVUPS 128(CX)(SI*1), Z0
 	VMOVUPS 128(DX)(SI*1), Z1
-	VDIVPS  Z1, Z0, Z0
+	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, 128(BX)(SI*1)
 	VMOVUPS 192(CX)(SI*1), Z0
 	VMOVUPS 192(DX)(SI*1), Z1
-	VDIVPS  Z1, Z0, Z0
+	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
@@ -7934,7 +8011,7 @@ loop288:
 	JLT     done289
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
-	VDIVPS  Z1, Z0, Z0
+	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
@@ -7951,10 +8028,134 @@ done289:
 	KMOVQ     DI, K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z0
 	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	VDIVPS    Z1, Z0, Z0
+	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
 end290:
+	VZEROUPPER
+	RET
+
+// func mulF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·mulF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop291:
+	CMPQ    AX, $0x00000040
+	JLT     done292
+	VMOVUPS (CX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(SI*1)
+	VMOVUPS 128(CX)(SI*1), Z0
+	VMOVUPS 128(DX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, 128(BX)(SI*1)
+	VMOVUPS 192(CX)(SI*1), Z0
+	VMOVUPS 192(DX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, 192(BX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000040, AX
+	JMP     loop291
+
+done292:
+loop293:
+	CMPQ    AX, $0x00000010
+	JLT     done294
+	VMOVUPS (CX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop293
+
+done294:
+	TESTQ     AX, AX
+	JZ        end295
+	MOVQ      $0x00000010, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+
+end295:
+	VZEROUPPER
+	RET
+
+// func divF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·divF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop296:
+	CMPQ    AX, $0x00000040
+	JLT     done297
+	VMOVUPS (CX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VDIVPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	VMOVUPS 64(CX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VDIVPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(BX)(SI*1)
+	VMOVUPS 128(CX)(SI*1), Z0
+	VMOVUPS 128(DX)(SI*1), Z1
+	VDIVPS  Z1, Z0, Z0
+	VMOVUPS Z0, 128(BX)(SI*1)
+	VMOVUPS 192(CX)(SI*1), Z0
+	VMOVUPS 192(DX)(SI*1), Z1
+	VDIVPS  Z1, Z0, Z0
+	VMOVUPS Z0, 192(BX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000040, AX
+	JMP     loop296
+
+done297:
+loop298:
+	CMPQ    AX, $0x00000010
+	JLT     done299
+	VMOVUPS (CX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VDIVPS  Z1, Z0, Z0
+	VMOVUPS Z0, (BX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop298
+
+done299:
+	TESTQ     AX, AX
+	JZ        end300
+	MOVQ      $0x00000010, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	VDIVPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+
+end300:
 	VZEROUPPER
 	RET
 
@@ -7967,9 +8168,9 @@ TEXT ·minF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop301:
 	CMPQ    AX, $0x00000040
-	JLT     done292
+	JLT     done302
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -7996,12 +8197,12 @@ loop291:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop291
+	JMP     loop301
 
-done292:
-loop293:
+done302:
+loop303:
 	CMPQ    AX, $0x00000010
-	JLT     done294
+	JLT     done304
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -8010,11 +8211,11 @@ loop293:
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop293
+	JMP     loop303
 
-done294:
+done304:
 	TESTQ     AX, AX
-	JZ        end295
+	JZ        end305
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8028,7 +8229,7 @@ done294:
 	VORPS     Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end295:
+end305:
 	VZEROUPPER
 	RET
 
@@ -8041,9 +8242,9 @@ TEXT ·maxF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop296:
+loop306:
 	CMPQ      AX, $0x00000040
-	JLT       done297
+	JLT       done307
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -8082,12 +8283,12 @@ loop296:
 	VMOVUPS   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop296
+	JMP       loop306
 
-done297:
-loop298:
+done307:
+loop308:
 	CMPQ      AX, $0x00000010
-	JLT       done299
+	JLT       done309
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -8099,11 +8300,11 @@ loop298:
 	VMOVUPS   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop298
+	JMP       loop308
 
-done299:
+done309:
 	TESTQ     AX, AX
-	JZ        end300
+	JZ        end310
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8120,7 +8321,7 @@ done299:
 	VBLENDMPS Z0, Z2, K2, Z9
 	VMOVUPS   Z9, K1, (BX)(SI*1)
 
-end300:
+end310:
 	VZEROUPPER
 	RET
 
@@ -8134,9 +8335,9 @@ TEXT ·fmaF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop301:
+loop311:
 	CMPQ        AX, $0x00000040
-	JLT         done302
+	JLT         done312
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8159,12 +8360,12 @@ loop301:
 	VMOVUPS     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000040, AX
-	JMP         loop301
+	JMP         loop311
 
-done302:
-loop303:
+done312:
+loop313:
 	CMPQ        AX, $0x00000010
-	JLT         done304
+	JLT         done314
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8172,11 +8373,11 @@ loop303:
 	VMOVUPS     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop303
+	JMP         loop313
 
-done304:
+done314:
 	TESTQ       AX, AX
-	JZ          end305
+	JZ          end315
 	MOVQ        $0x00000010, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -8189,7 +8390,7 @@ done304:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (SI)(DI*1)
 
-end305:
+end315:
 	VZEROUPPER
 	RET
 
@@ -8203,165 +8404,27 @@ TEXT ·lessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop306:
-	CMPQ      AX, $0x00000040
-	JLT       done307
-	VMOVUPS   (CX)(SI*1), Z1
-	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x11, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, (BX)(SI*1)
-	VMOVUPS   64(CX)(SI*1), Z1
-	VMOVUPS   64(DX)(SI*1), Z2
-	VCMPPS    $0x11, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 64(BX)(SI*1)
-	VMOVUPS   128(CX)(SI*1), Z1
-	VMOVUPS   128(DX)(SI*1), Z2
-	VCMPPS    $0x11, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 128(BX)(SI*1)
-	VMOVUPS   192(CX)(SI*1), Z1
-	VMOVUPS   192(DX)(SI*1), Z2
-	VCMPPS    $0x11, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 192(BX)(SI*1)
-	ADDQ      $0x00000100, SI
-	SUBQ      $0x00000040, AX
-	JMP       loop306
-
-done307:
-loop308:
-	CMPQ      AX, $0x00000010
-	JLT       done309
-	VMOVUPS   (CX)(SI*1), Z1
-	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x11, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, (BX)(SI*1)
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000010, AX
-	JMP       loop308
-
-done309:
-	TESTQ     AX, AX
-	JZ        end310
-	MOVQ      $0x00000010, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z1
-	VMOVUPS.Z (DX)(SI*1), K1, Z2
-	VCMPPS    $0x11, Z2, Z1, K2
-	VMOVUPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, K1, (BX)(SI*1)
-
-end310:
-	VZEROUPPER
-	RET
-
-// func lessEqualF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·lessEqualF32AVX512(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
-	XORQ         SI, SI
-
-loop311:
-	CMPQ      AX, $0x00000040
-	JLT       done312
-	VMOVUPS   (CX)(SI*1), Z1
-	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x12, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, (BX)(SI*1)
-	VMOVUPS   64(CX)(SI*1), Z1
-	VMOVUPS   64(DX)(SI*1), Z2
-	VCMPPS    $0x12, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 64(BX)(SI*1)
-	VMOVUPS   128(CX)(SI*1), Z1
-	VMOVUPS   128(DX)(SI*1), Z2
-	VCMPPS    $0x12, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 128(BX)(SI*1)
-	VMOVUPS   192(CX)(SI*1), Z1
-	VMOVUPS   192(DX)(SI*1), Z2
-	VCMPPS    $0x12, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, 192(BX)(SI*1)
-	ADDQ      $0x00000100, SI
-	SUBQ      $0x00000040, AX
-	JMP       loop311
-
-done312:
-loop313:
-	CMPQ      AX, $0x00000010
-	JLT       done314
-	VMOVUPS   (CX)(SI*1), Z1
-	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x12, Z2, Z1, K1
-	VMOVUPS.Z Z0, K1, Z1
-	VMOVUPS   Z1, (BX)(SI*1)
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000010, AX
-	JMP       loop313
-
-done314:
-	TESTQ     AX, AX
-	JZ        end315
-	MOVQ      $0x00000010, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z1
-	VMOVUPS.Z (DX)(SI*1), K1, Z2
-	VCMPPS    $0x12, Z2, Z1, K2
-	VMOVUPS.Z Z0, K2, Z0
-	VMOVUPS   Z0, K1, (BX)(SI*1)
-
-end315:
-	VZEROUPPER
-	RET
-
-// func equalF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·equalF32AVX512(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
-	XORQ         SI, SI
-
 loop316:
 	CMPQ      AX, $0x00000040
 	JLT       done317
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x00, Z2, Z1, K1
+	VCMPPS    $0x11, Z2, Z1, K1
 	VMOVUPS.Z Z0, K1, Z1
 	VMOVUPS   Z1, (BX)(SI*1)
 	VMOVUPS   64(CX)(SI*1), Z1
 	VMOVUPS   64(DX)(SI*1), Z2
-	VCMPPS    $0x00, Z2, Z1, K1
+	VCMPPS    $0x11, Z2, Z1, K1
 	VMOVUPS.Z Z0, K1, Z1
 	VMOVUPS   Z1, 64(BX)(SI*1)
 	VMOVUPS   128(CX)(SI*1), Z1
 	VMOVUPS   128(DX)(SI*1), Z2
-	VCMPPS    $0x00, Z2, Z1, K1
+	VCMPPS    $0x11, Z2, Z1, K1
 	VMOVUPS.Z Z0, K1, Z1
 	VMOVUPS   Z1, 128(BX)(SI*1)
 	VMOVUPS   192(CX)(SI*1), Z1
 	VMOVUPS   192(DX)(SI*1), Z2
-	VCMPPS    $0x00, Z2, Z1, K1
+	VCMPPS    $0x11, Z2, Z1, K1
 	VMOVUPS.Z Z0, K1, Z1
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
@@ -8374,7 +8437,7 @@ loop318:
 	JLT       done319
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
-	VCMPPS    $0x00, Z2, Z1, K1
+	VCMPPS    $0x11, Z2, Z1, K1
 	VMOVUPS.Z Z0, K1, Z1
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
@@ -8392,11 +8455,149 @@ done319:
 	KMOVQ     DI, K1
 	VMOVUPS.Z (CX)(SI*1), K1, Z1
 	VMOVUPS.Z (DX)(SI*1), K1, Z2
-	VCMPPS    $0x00, Z2, Z1, K2
+	VCMPPS    $0x11, Z2, Z1, K2
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
 end320:
+	VZEROUPPER
+	RET
+
+// func lessEqualF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·lessEqualF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop321:
+	CMPQ      AX, $0x00000040
+	JLT       done322
+	VMOVUPS   (CX)(SI*1), Z1
+	VMOVUPS   (DX)(SI*1), Z2
+	VCMPPS    $0x12, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, (BX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z1
+	VMOVUPS   64(DX)(SI*1), Z2
+	VCMPPS    $0x12, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 64(BX)(SI*1)
+	VMOVUPS   128(CX)(SI*1), Z1
+	VMOVUPS   128(DX)(SI*1), Z2
+	VCMPPS    $0x12, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 128(BX)(SI*1)
+	VMOVUPS   192(CX)(SI*1), Z1
+	VMOVUPS   192(DX)(SI*1), Z2
+	VCMPPS    $0x12, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 192(BX)(SI*1)
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000040, AX
+	JMP       loop321
+
+done322:
+loop323:
+	CMPQ      AX, $0x00000010
+	JLT       done324
+	VMOVUPS   (CX)(SI*1), Z1
+	VMOVUPS   (DX)(SI*1), Z2
+	VCMPPS    $0x12, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, (BX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, AX
+	JMP       loop323
+
+done324:
+	TESTQ     AX, AX
+	JZ        end325
+	MOVQ      $0x00000010, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VCMPPS    $0x12, Z2, Z1, K2
+	VMOVUPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+
+end325:
+	VZEROUPPER
+	RET
+
+// func equalF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·equalF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop326:
+	CMPQ      AX, $0x00000040
+	JLT       done327
+	VMOVUPS   (CX)(SI*1), Z1
+	VMOVUPS   (DX)(SI*1), Z2
+	VCMPPS    $0x00, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, (BX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z1
+	VMOVUPS   64(DX)(SI*1), Z2
+	VCMPPS    $0x00, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 64(BX)(SI*1)
+	VMOVUPS   128(CX)(SI*1), Z1
+	VMOVUPS   128(DX)(SI*1), Z2
+	VCMPPS    $0x00, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 128(BX)(SI*1)
+	VMOVUPS   192(CX)(SI*1), Z1
+	VMOVUPS   192(DX)(SI*1), Z2
+	VCMPPS    $0x00, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, 192(BX)(SI*1)
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000040, AX
+	JMP       loop326
+
+done327:
+loop328:
+	CMPQ      AX, $0x00000010
+	JLT       done329
+	VMOVUPS   (CX)(SI*1), Z1
+	VMOVUPS   (DX)(SI*1), Z2
+	VCMPPS    $0x00, Z2, Z1, K1
+	VMOVUPS.Z Z0, K1, Z1
+	VMOVUPS   Z1, (BX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, AX
+	JMP       loop328
+
+done329:
+	TESTQ     AX, AX
+	JZ        end330
+	MOVQ      $0x00000010, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VCMPPS    $0x00, Z2, Z1, K2
+	VMOVUPS.Z Z0, K2, Z0
+	VMOVUPS   Z0, K1, (BX)(SI*1)
+
+end330:
 	VZEROUPPER
 	RET
 
@@ -8409,9 +8610,9 @@ TEXT ·notF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop321:
+loop331:
 	CMPQ    AX, $0x00000040
-	JLT     done322
+	JLT     done332
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -8426,22 +8627,22 @@ loop321:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop321
+	JMP     loop331
 
-done322:
-loop323:
+done332:
+loop333:
 	CMPQ    AX, $0x00000010
-	JLT     done324
+	JLT     done334
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop323
+	JMP     loop333
 
-done324:
+done334:
 	TESTQ     AX, AX
-	JZ        end325
+	JZ        end335
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -8452,7 +8653,7 @@ done324:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end325:
+end335:
 	VZEROUPPER
 	RET
 
@@ -8465,9 +8666,9 @@ TEXT ·andF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop326:
+loop336:
 	CMPQ    AX, $0x00000040
-	JLT     done327
+	JLT     done337
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
@@ -8486,23 +8687,23 @@ loop326:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop326
+	JMP     loop336
 
-done327:
-loop328:
+done337:
+loop338:
 	CMPQ    AX, $0x00000010
-	JLT     done329
+	JLT     done339
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop328
+	JMP     loop338
 
-done329:
+done339:
 	TESTQ     AX, AX
-	JZ        end330
+	JZ        end340
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8514,7 +8715,7 @@ done329:
 	VANDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end330:
+end340:
 	VZEROUPPER
 	RET
 
@@ -8527,9 +8728,9 @@ TEXT ·orF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop331:
+loop341:
 	CMPQ    AX, $0x00000040
-	JLT     done332
+	JLT     done342
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
@@ -8548,23 +8749,23 @@ loop331:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop331
+	JMP     loop341
 
-done332:
-loop333:
+done342:
+loop343:
 	CMPQ    AX, $0x00000010
-	JLT     done334
+	JLT     done344
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop333
+	JMP     loop343
 
-done334:
+done344:
 	TESTQ     AX, AX
-	JZ        end335
+	JZ        end345
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8576,7 +8777,7 @@ done334:
 	VORPS     Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end335:
+end345:
 	VZEROUPPER
 	RET
 
@@ -8591,9 +8792,9 @@ TEXT ·selectF32AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop336:
+loop346:
 	CMPQ      AX, $0x00000040
-	JLT       done337
+	JLT       done347
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8620,12 +8821,12 @@ loop336:
 	VMOVUPS   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000040, AX
-	JMP       loop336
+	JMP       loop346
 
-done337:
-loop338:
+done347:
+loop348:
 	CMPQ      AX, $0x00000010
-	JLT       done339
+	JLT       done349
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8634,11 +8835,11 @@ loop338:
 	VMOVUPS   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop338
+	JMP       loop348
 
-done339:
+done349:
 	TESTQ     AX, AX
-	JZ        end340
+	JZ        end350
 	MOVQ      $0x00000010, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -8652,7 +8853,7 @@ done339:
 	VBLENDMPS Z2, Z3, K2, Z9
 	VMOVUPS   Z9, K1, (SI)(DI*1)
 
-end340:
+end350:
 	VZEROUPPER
 	RET
 
@@ -8668,9 +8869,9 @@ TEXT ·signOfSubF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop341:
+loop351:
 	CMPQ       AX, $0x00000040
-	JLT        done342
+	JLT        done352
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8697,12 +8898,12 @@ loop341:
 	VMOVUPS    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop341
+	JMP        loop351
 
-done342:
-loop343:
+done352:
+loop353:
 	CMPQ       AX, $0x00000010
-	JLT        done344
+	JLT        done354
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8711,11 +8912,11 @@ loop343:
 	VMOVUPS    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop343
+	JMP        loop353
 
-done344:
+done354:
 	TESTQ      AX, AX
-	JZ         end345
+	JZ         end355
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -8730,7 +8931,7 @@ done344:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (BX)(SI*1)
 
-end345:
+end355:
 	VZEROUPPER
 	RET
 
@@ -8745,9 +8946,9 @@ TEXT ·countF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop346:
+loop356:
 	CMPQ    AX, $0x00000040
-	JLT     done347
+	JLT     done357
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX)(DX*1), Z4
@@ -8758,21 +8959,21 @@ loop346:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop346
+	JMP     loop356
 
-done347:
-loop348:
+done357:
+loop358:
 	CMPQ    AX, $0x00000010
-	JLT     done349
+	JLT     done359
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop348
+	JMP     loop358
 
-done349:
+done359:
 	TESTQ     AX, AX
-	JZ        end350
+	JZ        end360
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8783,7 +8984,7 @@ done349:
 	VMOVUPS.Z Z4, K1, Z4
 	VADDPS    Z4, Z0, Z0
 
-end350:
+end360:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z0, Z0
@@ -8812,9 +9013,9 @@ TEXT ·countAbsF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop351:
+loop361:
 	CMPQ    AX, $0x00000040
-	JLT     done352
+	JLT     done362
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
@@ -8829,22 +9030,22 @@ loop351:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop351
+	JMP     loop361
 
-done352:
-loop353:
+done362:
+loop363:
 	CMPQ    AX, $0x00000010
-	JLT     done354
+	JLT     done364
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop353
+	JMP     loop363
 
-done354:
+done364:
 	TESTQ     AX, AX
-	JZ        end355
+	JZ        end365
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8856,7 +9057,7 @@ done354:
 	VMOVUPS.Z Z0, K1, Z0
 	VADDPS    Z0, Z1, Z1
 
-end355:
+end365:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z1, Z1
@@ -8880,15 +9081,15 @@ TEXT ·treeF32AVX512(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block356:
+block366:
 	TESTQ AX, AX
-	JZ    end359
+	JZ    end369
 	CMPQ  AX, $0x00000400
-	JLT   part357
+	JLT   part367
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip360:
+strip370:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8909,9 +9110,9 @@ strip360:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row361:
+row371:
 	CMPQ          DI, $0x00000000
-	JLE           done362
+	JLE           done372
 	VMOVUPS       (CX)(DX*1), Z16
 	VEXTRACTF64X4 $0x01, Z16, Y17
 	VCVTPS2PD     Y16, Z16
@@ -8962,9 +9163,9 @@ row361:
 	VADDPD        Z16, Z15, Z15
 	ADDQ          $0x00000200, DX
 	SUBQ          $0x00000080, DI
-	JMP           row361
+	JMP           row371
 
-done362:
+done372:
 	VMOVUPD Z0, (SP)(SI*8)
 	VMOVUPD Z1, 64(SP)(SI*8)
 	VMOVUPD Z2, 128(SP)(SI*8)
@@ -8983,25 +9184,25 @@ done362:
 	VMOVUPD Z15, 960(SP)(SI*8)
 	ADDQ    $0x00000080, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip360
+	JLT     strip370
 	LEAQ    4096(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold358
+	JMP     fold368
 
-part357:
+part367:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip363:
+strip373:
 	LEAQ   (BX)(SI*4), DX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row364:
+row374:
 	CMPQ          DI, $0x00000000
-	JLE           done365
+	JLE           done375
 	MOVQ          DI, R8
 	MOVQ          $0x00000010, R9
 	CMPQ          R8, R9
@@ -9018,18 +9219,18 @@ row364:
 	VADDPD        Z2, Z1, Z1
 	ADDQ          $0x00000200, DX
 	SUBQ          $0x00000080, DI
-	JMP           row364
+	JMP           row374
 
-done365:
+done375:
 	VMOVUPD Z0, (SP)(SI*8)
 	VMOVUPD Z1, 64(SP)(SI*8)
 	ADDQ    $0x00000010, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip363
+	JLT     strip373
 	LEAQ    4096(BX), DX
 	XORQ    AX, AX
 
-fold358:
+fold368:
 	VMOVUPD       (SP), Z0
 	VMOVUPD       512(SP), Z1
 	VADDPD        Z1, Z0, Z0
@@ -9068,9 +9269,9 @@ fold358:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           block356
+	JMP           block366
 
-end359:
+end369:
 	VZEROUPPER
 	RET
 
@@ -9082,9 +9283,9 @@ TEXT ·streamF32AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop366:
+loop376:
 	CMPQ     AX, $0x00000040
-	JLT      done367
+	JLT      done377
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	VMOVUPS  64(CX)(BX*1), Z0
@@ -9095,21 +9296,21 @@ loop366:
 	VMOVNTPS Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000040, AX
-	JMP      loop366
+	JMP      loop376
 
-done367:
-loop368:
+done377:
+loop378:
 	CMPQ     AX, $0x00000010
-	JLT      done369
+	JLT      done379
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop368
+	JMP      loop378
 
-done369:
+done379:
 	TESTQ     AX, AX
-	JZ        end370
+	JZ        end380
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -9119,7 +9320,7 @@ done369:
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end370:
+end380:
 	VZEROUPPER
 	RET
 
@@ -9136,15 +9337,15 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row371:
+row381:
 	TESTQ DX, DX
-	JZ    end372
+	JZ    end382
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add373:
+add383:
 	CMPQ      SI, $0x00000020
-	JLT       added374
+	JLT       added384
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
@@ -9160,24 +9361,24 @@ add373:
 	ADDQ      $0x00000100, BX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x00000020, SI
-	JMP       add373
+	JMP       add383
 
-added374:
-add375:
+added384:
+add385:
 	CMPQ      SI, $0x00000008
-	JLT       added376
+	JLT       added386
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add375
+	JMP       add385
 
-added376:
-add377:
+added386:
+add387:
 	CMPQ      SI, $0x00000001
-	JLT       added378
+	JLT       added388
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -9185,13 +9386,13 @@ add377:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add377
+	JMP       add387
 
-added378:
+added388:
 	DECQ DX
-	JMP  row371
+	JMP  row381
 
-end372:
+end382:
 	VZEROUPPER
 	RET
 
@@ -9204,28 +9405,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row379:
+row389:
 	TESTQ        BX, BX
-	JZ           end380
+	JZ           end390
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store381:
+store391:
 	CMPQ    AX, DI
-	JGE     stored382
+	JGE     stored392
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store381
+	JMP     store391
 
-stored382:
+stored392:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row379
+	JMP     row389
 
-end380:
+end390:
 	VZEROUPPER
 	RET
 
@@ -9258,9 +9459,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors383:
+vectors393:
 	CMPQ    R11, $0x00000002
-	JLT     last384
+	JLT     last394
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -9287,17 +9488,17 @@ vectors383:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors383
+	JMP     vectors393
 
-last384:
+last394:
 	TESTQ   R11, R11
-	JZ      end385
+	JZ      end395
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end385:
+end395:
 	VZEROUPPER
 	RET

@@ -184,6 +184,16 @@ func signF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
 //go:noescape
 func sqrtF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
 
+// pow2F64AVX2 computes s0 pow2(0) store(1).
+//
+//go:noescape
+func pow2F64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// exponentF64AVX2 computes s0 exponent(0) store(1).
+//
+//go:noescape
+func exponentF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+
 // addF64AVX2 computes s0 s1 add(0,1) store(2).
 //
 //go:noescape

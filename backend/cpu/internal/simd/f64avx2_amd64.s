@@ -7153,135 +7153,212 @@ end270:
 	VZEROUPPER
 	RET
 
-// func addF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, CMOV
-TEXT ·addF64AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+// func pow2F64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·pow2F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD lowestF64AVX2<>+0(SB), Y0
+	VBROADCASTSD highestF64AVX2<>+0(SB), Y1
+	VBROADCASTSD wholeF64AVX2<>+0(SB), Y2
+	VBROADCASTSD oneF64AVX2<>+0(SB), Y3
+	XORQ         BX, BX
 
 loop271:
-	CMPQ    AX, $0x00000010
-	JLT     done272
-	VMOVUPD (CX)(SI*1), Y0
-	VMOVUPD (DX)(SI*1), Y1
-	VADDPD  Y1, Y0, Y0
-	VMOVUPD Y0, (BX)(SI*1)
-	VMOVUPD 32(CX)(SI*1), Y0
-	VMOVUPD 32(DX)(SI*1), Y1
-	VADDPD  Y1, Y0, Y0
-	VMOVUPD Y0, 32(BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Y0
-	VMOVUPD 64(DX)(SI*1), Y1
-	VADDPD  Y1, Y0, Y0
-	VMOVUPD Y0, 64(BX)(SI*1)
-	VMOVUPD 96(CX)(SI*1), Y0
-	VMOVUPD 96(DX)(SI*1), Y1
-	VADDPD  Y1, Y0, Y0
-	VMOVUPD Y0, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop271
+	CMPQ      AX, $0x00000010
+	JLT       done272
+	VMOVUPD   (CX)(BX*1), Y4
+	VMAXPD    Y0, Y4, Y5
+	VMINPD    Y1, Y5, Y5
+	VADDPD    Y2, Y5, Y5
+	VPSLLQ    $0x34, Y5, Y5
+	VPADDQ    Y3, Y5, Y5
+	VCMPPD    $0x03, Y4, Y4, Y6
+	VBLENDVPD Y6, Y4, Y5, Y4
+	VMOVUPD   Y4, (DX)(BX*1)
+	VMOVUPD   32(CX)(BX*1), Y4
+	VMAXPD    Y0, Y4, Y5
+	VMINPD    Y1, Y5, Y5
+	VADDPD    Y2, Y5, Y5
+	VPSLLQ    $0x34, Y5, Y5
+	VPADDQ    Y3, Y5, Y5
+	VCMPPD    $0x03, Y4, Y4, Y6
+	VBLENDVPD Y6, Y4, Y5, Y4
+	VMOVUPD   Y4, 32(DX)(BX*1)
+	VMOVUPD   64(CX)(BX*1), Y4
+	VMAXPD    Y0, Y4, Y5
+	VMINPD    Y1, Y5, Y5
+	VADDPD    Y2, Y5, Y5
+	VPSLLQ    $0x34, Y5, Y5
+	VPADDQ    Y3, Y5, Y5
+	VCMPPD    $0x03, Y4, Y4, Y6
+	VBLENDVPD Y6, Y4, Y5, Y4
+	VMOVUPD   Y4, 64(DX)(BX*1)
+	VMOVUPD   96(CX)(BX*1), Y4
+	VMAXPD    Y0, Y4, Y5
+	VMINPD    Y1, Y5, Y5
+	VADDPD    Y2, Y5, Y5
+	VPSLLQ    $0x34, Y5, Y5
+	VPADDQ    Y3, Y5, Y5
+	VCMPPD    $0x03, Y4, Y4, Y6
+	VBLENDVPD Y6, Y4, Y5, Y4
+	VMOVUPD   Y4, 96(DX)(BX*1)
+	ADDQ      $0x00000080, BX
+	SUBQ      $0x00000010, AX
+	JMP       loop271
 
 done272:
 loop273:
-	CMPQ    AX, $0x00000004
-	JLT     done274
-	VMOVUPD (CX)(SI*1), Y0
-	VMOVUPD (DX)(SI*1), Y1
-	VADDPD  Y1, Y0, Y0
-	VMOVUPD Y0, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000004, AX
-	JMP     loop273
+	CMPQ      AX, $0x00000004
+	JLT       done274
+	VMOVUPD   (CX)(BX*1), Y4
+	VMAXPD    Y0, Y4, Y5
+	VMINPD    Y1, Y5, Y5
+	VADDPD    Y2, Y5, Y5
+	VPSLLQ    $0x34, Y5, Y5
+	VPADDQ    Y3, Y5, Y5
+	VCMPPD    $0x03, Y4, Y4, Y6
+	VBLENDVPD Y6, Y4, Y5, Y4
+	VMOVUPD   Y4, (DX)(BX*1)
+	ADDQ      $0x00000020, BX
+	SUBQ      $0x00000004, AX
+	JMP       loop273
 
 done274:
 	TESTQ      AX, AX
 	JZ         end275
-	LEAQ       onesF64AVX2<>+0(SB), DI
-	MOVQ       $0x00000004, R8
-	SUBQ       AX, R8
+	LEAQ       onesF64AVX2<>+0(SB), SI
+	MOVQ       $0x00000004, DI
+	SUBQ       AX, DI
 	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*8), Y0
-	VMASKMOVPD (CX)(SI*1), Y0, Y1
-	VMASKMOVPD (DX)(SI*1), Y0, Y2
-	VADDPD     Y2, Y1, Y1
-	VMASKMOVPD Y1, Y0, (BX)(SI*1)
+	CMPQ       DI, $0x00000000
+	CMOVQLT    AX, DI
+	VMOVUPS    (SI)(DI*8), Y4
+	VMASKMOVPD (CX)(BX*1), Y4, Y5
+	VMAXPD     Y0, Y5, Y0
+	VMINPD     Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VPSLLQ     $0x34, Y0, Y0
+	VPADDQ     Y3, Y0, Y0
+	VCMPPD     $0x03, Y5, Y5, Y1
+	VBLENDVPD  Y1, Y5, Y0, Y0
+	VMASKMOVPD Y0, Y4, (DX)(BX*1)
 
 end275:
 	VZEROUPPER
 	RET
 
-// func subF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, CMOV
-TEXT ·subF64AVX2(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+DATA lowestF64AVX2<>+0(SB)/8, $0xc08ff80000000000
+GLOBL lowestF64AVX2<>(SB), RODATA|NOPTR, $8
+
+DATA highestF64AVX2<>+0(SB)/8, $0x4090000000000000
+GLOBL highestF64AVX2<>(SB), RODATA|NOPTR, $8
+
+DATA wholeF64AVX2<>+0(SB)/8, $0x4338000000000000
+GLOBL wholeF64AVX2<>(SB), RODATA|NOPTR, $8
+
+// func exponentF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·exponentF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD infinityF64AVX2<>+0(SB), Y0
+	VBROADCASTSD powerF64AVX2<>+0(SB), Y1
+	VBROADCASTSD biasedF64AVX2<>+0(SB), Y2
+	XORQ         BX, BX
 
 loop276:
-	CMPQ    AX, $0x00000010
-	JLT     done277
-	VMOVUPD (CX)(SI*1), Y0
-	VMOVUPD (DX)(SI*1), Y1
-	VSUBPD  Y1, Y0, Y0
-	VMOVUPD Y0, (BX)(SI*1)
-	VMOVUPD 32(CX)(SI*1), Y0
-	VMOVUPD 32(DX)(SI*1), Y1
-	VSUBPD  Y1, Y0, Y0
-	VMOVUPD Y0, 32(BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Y0
-	VMOVUPD 64(DX)(SI*1), Y1
-	VSUBPD  Y1, Y0, Y0
-	VMOVUPD Y0, 64(BX)(SI*1)
-	VMOVUPD 96(CX)(SI*1), Y0
-	VMOVUPD 96(DX)(SI*1), Y1
-	VSUBPD  Y1, Y0, Y0
-	VMOVUPD Y0, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop276
+	CMPQ      AX, $0x00000010
+	JLT       done277
+	VMOVUPD   (CX)(BX*1), Y3
+	VANDPD    Y0, Y3, Y4
+	VPSRLQ    $0x34, Y4, Y4
+	VORPD     Y1, Y4, Y4
+	VSUBPD    Y2, Y4, Y4
+	VCMPPD    $0x03, Y3, Y3, Y5
+	VBLENDVPD Y5, Y3, Y4, Y3
+	VMOVUPD   Y3, (DX)(BX*1)
+	VMOVUPD   32(CX)(BX*1), Y3
+	VANDPD    Y0, Y3, Y4
+	VPSRLQ    $0x34, Y4, Y4
+	VORPD     Y1, Y4, Y4
+	VSUBPD    Y2, Y4, Y4
+	VCMPPD    $0x03, Y3, Y3, Y5
+	VBLENDVPD Y5, Y3, Y4, Y3
+	VMOVUPD   Y3, 32(DX)(BX*1)
+	VMOVUPD   64(CX)(BX*1), Y3
+	VANDPD    Y0, Y3, Y4
+	VPSRLQ    $0x34, Y4, Y4
+	VORPD     Y1, Y4, Y4
+	VSUBPD    Y2, Y4, Y4
+	VCMPPD    $0x03, Y3, Y3, Y5
+	VBLENDVPD Y5, Y3, Y4, Y3
+	VMOVUPD   Y3, 64(DX)(BX*1)
+	VMOVUPD   96(CX)(BX*1), Y3
+	VANDPD    Y0, Y3, Y4
+	VPSRLQ    $0x34, Y4, Y4
+	VORPD     Y1, Y4, Y4
+	VSUBPD    Y2, Y4, Y4
+	VCMPPD    $0x03, Y3, Y3, Y5
+	VBLENDVPD Y5, Y3, Y4, Y3
+	VMOVUPD   Y3, 96(DX)(BX*1)
+	ADDQ      $0x00000080, BX
+	SUBQ      $0x00000010, AX
+	JMP       loop276
 
 done277:
 loop278:
-	CMPQ    AX, $0x00000004
-	JLT     done279
-	VMOVUPD (CX)(SI*1), Y0
-	VMOVUPD (DX)(SI*1), Y1
-	VSUBPD  Y1, Y0, Y0
-	VMOVUPD Y0, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000004, AX
-	JMP     loop278
+	CMPQ      AX, $0x00000004
+	JLT       done279
+	VMOVUPD   (CX)(BX*1), Y3
+	VANDPD    Y0, Y3, Y4
+	VPSRLQ    $0x34, Y4, Y4
+	VORPD     Y1, Y4, Y4
+	VSUBPD    Y2, Y4, Y4
+	VCMPPD    $0x03, Y3, Y3, Y5
+	VBLENDVPD Y5, Y3, Y4, Y3
+	VMOVUPD   Y3, (DX)(BX*1)
+	ADDQ      $0x00000020, BX
+	SUBQ      $0x00000004, AX
+	JMP       loop278
 
 done279:
 	TESTQ      AX, AX
 	JZ         end280
-	LEAQ       onesF64AVX2<>+0(SB), DI
-	MOVQ       $0x00000004, R8
-	SUBQ       AX, R8
+	LEAQ       onesF64AVX2<>+0(SB), SI
+	MOVQ       $0x00000004, DI
+	SUBQ       AX, DI
 	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*8), Y0
-	VMASKMOVPD (CX)(SI*1), Y0, Y1
-	VMASKMOVPD (DX)(SI*1), Y0, Y2
-	VSUBPD     Y2, Y1, Y1
-	VMASKMOVPD Y1, Y0, (BX)(SI*1)
+	CMPQ       DI, $0x00000000
+	CMOVQLT    AX, DI
+	VMOVUPS    (SI)(DI*8), Y3
+	VMASKMOVPD (CX)(BX*1), Y3, Y4
+	VANDPD     Y0, Y4, Y0
+	VPSRLQ     $0x34, Y0, Y0
+	VORPD      Y1, Y0, Y0
+	VSUBPD     Y2, Y0, Y0
+	VCMPPD     $0x03, Y4, Y4, Y1
+	VBLENDVPD  Y1, Y4, Y0, Y0
+	VMASKMOVPD Y0, Y3, (DX)(BX*1)
 
 end280:
 	VZEROUPPER
 	RET
 
-// func mulF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+DATA infinityF64AVX2<>+0(SB)/8, $0x7ff0000000000000
+GLOBL infinityF64AVX2<>(SB), RODATA|NOPTR, $8
+
+DATA powerF64AVX2<>+0(SB)/8, $0x4330000000000000
+GLOBL powerF64AVX2<>(SB), RODATA|NOPTR, $8
+
+DATA biasedF64AVX2<>+0(SB)/8, $0x43300000000003ff
+GLOBL biasedF64AVX2<>(SB), RODATA|NOPTR, $8
+
+// func addF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
 // Requires: AVX, CMOV
-TEXT ·mulF64AVX2(SB), NOSPLIT, $0-40
+TEXT ·addF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -7293,19 +7370,19 @@ loop281:
 	JLT     done282
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
-	VMULPD  Y1, Y0, Y0
+	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	VMOVUPD 32(CX)(SI*1), Y0
 	VMOVUPD 32(DX)(SI*1), Y1
-	VMULPD  Y1, Y0, Y0
+	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, 32(BX)(SI*1)
 	VMOVUPD 64(CX)(SI*1), Y0
 	VMOVUPD 64(DX)(SI*1), Y1
-	VMULPD  Y1, Y0, Y0
+	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, 64(BX)(SI*1)
 	VMOVUPD 96(CX)(SI*1), Y0
 	VMOVUPD 96(DX)(SI*1), Y1
-	VMULPD  Y1, Y0, Y0
+	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
@@ -7317,7 +7394,7 @@ loop283:
 	JLT     done284
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
-	VMULPD  Y1, Y0, Y0
+	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
@@ -7335,16 +7412,16 @@ done284:
 	VMOVUPS    (DI)(R8*8), Y0
 	VMASKMOVPD (CX)(SI*1), Y0, Y1
 	VMASKMOVPD (DX)(SI*1), Y0, Y2
-	VMULPD     Y2, Y1, Y1
+	VADDPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
 end285:
 	VZEROUPPER
 	RET
 
-// func divF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// func subF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
 // Requires: AVX, CMOV
-TEXT ·divF64AVX2(SB), NOSPLIT, $0-40
+TEXT ·subF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -7356,19 +7433,19 @@ loop286:
 	JLT     done287
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
-	VDIVPD  Y1, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	VMOVUPD 32(CX)(SI*1), Y0
 	VMOVUPD 32(DX)(SI*1), Y1
-	VDIVPD  Y1, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, 32(BX)(SI*1)
 	VMOVUPD 64(CX)(SI*1), Y0
 	VMOVUPD 64(DX)(SI*1), Y1
-	VDIVPD  Y1, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, 64(BX)(SI*1)
 	VMOVUPD 96(CX)(SI*1), Y0
 	VMOVUPD 96(DX)(SI*1), Y1
-	VDIVPD  Y1, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
@@ -7380,7 +7457,7 @@ loop288:
 	JLT     done289
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
-	VDIVPD  Y1, Y0, Y0
+	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
@@ -7398,10 +7475,136 @@ done289:
 	VMOVUPS    (DI)(R8*8), Y0
 	VMASKMOVPD (CX)(SI*1), Y0, Y1
 	VMASKMOVPD (DX)(SI*1), Y0, Y2
-	VDIVPD     Y2, Y1, Y1
+	VSUBPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
 end290:
+	VZEROUPPER
+	RET
+
+// func mulF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·mulF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop291:
+	CMPQ    AX, $0x00000010
+	JLT     done292
+	VMOVUPD (CX)(SI*1), Y0
+	VMOVUPD (DX)(SI*1), Y1
+	VMULPD  Y1, Y0, Y0
+	VMOVUPD Y0, (BX)(SI*1)
+	VMOVUPD 32(CX)(SI*1), Y0
+	VMOVUPD 32(DX)(SI*1), Y1
+	VMULPD  Y1, Y0, Y0
+	VMOVUPD Y0, 32(BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Y0
+	VMOVUPD 64(DX)(SI*1), Y1
+	VMULPD  Y1, Y0, Y0
+	VMOVUPD Y0, 64(BX)(SI*1)
+	VMOVUPD 96(CX)(SI*1), Y0
+	VMOVUPD 96(DX)(SI*1), Y1
+	VMULPD  Y1, Y0, Y0
+	VMOVUPD Y0, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop291
+
+done292:
+loop293:
+	CMPQ    AX, $0x00000004
+	JLT     done294
+	VMOVUPD (CX)(SI*1), Y0
+	VMOVUPD (DX)(SI*1), Y1
+	VMULPD  Y1, Y0, Y0
+	VMOVUPD Y0, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000004, AX
+	JMP     loop293
+
+done294:
+	TESTQ      AX, AX
+	JZ         end295
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*8), Y0
+	VMASKMOVPD (CX)(SI*1), Y0, Y1
+	VMASKMOVPD (DX)(SI*1), Y0, Y2
+	VMULPD     Y2, Y1, Y1
+	VMASKMOVPD Y1, Y0, (BX)(SI*1)
+
+end295:
+	VZEROUPPER
+	RET
+
+// func divF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·divF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop296:
+	CMPQ    AX, $0x00000010
+	JLT     done297
+	VMOVUPD (CX)(SI*1), Y0
+	VMOVUPD (DX)(SI*1), Y1
+	VDIVPD  Y1, Y0, Y0
+	VMOVUPD Y0, (BX)(SI*1)
+	VMOVUPD 32(CX)(SI*1), Y0
+	VMOVUPD 32(DX)(SI*1), Y1
+	VDIVPD  Y1, Y0, Y0
+	VMOVUPD Y0, 32(BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Y0
+	VMOVUPD 64(DX)(SI*1), Y1
+	VDIVPD  Y1, Y0, Y0
+	VMOVUPD Y0, 64(BX)(SI*1)
+	VMOVUPD 96(CX)(SI*1), Y0
+	VMOVUPD 96(DX)(SI*1), Y1
+	VDIVPD  Y1, Y0, Y0
+	VMOVUPD Y0, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop296
+
+done297:
+loop298:
+	CMPQ    AX, $0x00000004
+	JLT     done299
+	VMOVUPD (CX)(SI*1), Y0
+	VMOVUPD (DX)(SI*1), Y1
+	VDIVPD  Y1, Y0, Y0
+	VMOVUPD Y0, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000004, AX
+	JMP     loop298
+
+done299:
+	TESTQ      AX, AX
+	JZ         end300
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*8), Y0
+	VMASKMOVPD (CX)(SI*1), Y0, Y1
+	VMASKMOVPD (DX)(SI*1), Y0, Y2
+	VDIVPD     Y2, Y1, Y1
+	VMASKMOVPD Y1, Y0, (BX)(SI*1)
+
+end300:
 	VZEROUPPER
 	RET
 
@@ -7414,9 +7617,9 @@ TEXT ·minF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop301:
 	CMPQ    AX, $0x00000010
-	JLT     done292
+	JLT     done302
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -7443,12 +7646,12 @@ loop291:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop291
+	JMP     loop301
 
-done292:
-loop293:
+done302:
+loop303:
 	CMPQ    AX, $0x00000004
-	JLT     done294
+	JLT     done304
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -7457,11 +7660,11 @@ loop293:
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop293
+	JMP     loop303
 
-done294:
+done304:
 	TESTQ      AX, AX
-	JZ         end295
+	JZ         end305
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7476,7 +7679,7 @@ done294:
 	VORPD      Y3, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end295:
+end305:
 	VZEROUPPER
 	RET
 
@@ -7489,9 +7692,9 @@ TEXT ·maxF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop296:
+loop306:
 	CMPQ      AX, $0x00000010
-	JLT       done297
+	JLT       done307
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -7530,12 +7733,12 @@ loop296:
 	VMOVUPD   Y0, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop296
+	JMP       loop306
 
-done297:
-loop298:
+done307:
+loop308:
 	CMPQ      AX, $0x00000004
-	JLT       done299
+	JLT       done309
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -7547,11 +7750,11 @@ loop298:
 	VMOVUPD   Y0, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop298
+	JMP       loop308
 
-done299:
+done309:
 	TESTQ      AX, AX
-	JZ         end300
+	JZ         end310
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7569,7 +7772,7 @@ done299:
 	VBLENDVPD  Y4, Y1, Y3, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end300:
+end310:
 	VZEROUPPER
 	RET
 
@@ -7583,9 +7786,9 @@ TEXT ·fmaF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop301:
+loop311:
 	CMPQ        AX, $0x00000010
-	JLT         done302
+	JLT         done312
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -7608,12 +7811,12 @@ loop301:
 	VMOVUPD     Y2, 96(SI)(DI*1)
 	ADDQ        $0x00000080, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop301
+	JMP         loop311
 
-done302:
-loop303:
+done312:
+loop313:
 	CMPQ        AX, $0x00000004
-	JLT         done304
+	JLT         done314
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -7621,11 +7824,11 @@ loop303:
 	VMOVUPD     Y2, (SI)(DI*1)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000004, AX
-	JMP         loop303
+	JMP         loop313
 
-done304:
+done314:
 	TESTQ       AX, AX
-	JZ          end305
+	JZ          end315
 	LEAQ        onesF64AVX2<>+0(SB), R8
 	MOVQ        $0x00000004, R9
 	SUBQ        AX, R9
@@ -7639,7 +7842,7 @@ done304:
 	VFMADD231PD Y2, Y1, Y3
 	VMASKMOVPD  Y3, Y0, (SI)(DI*1)
 
-end305:
+end315:
 	VZEROUPPER
 	RET
 
@@ -7653,167 +7856,27 @@ TEXT ·lessF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop306:
-	CMPQ    AX, $0x00000010
-	JLT     done307
-	VMOVUPD (CX)(SI*1), Y1
-	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x11, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, (BX)(SI*1)
-	VMOVUPD 32(CX)(SI*1), Y1
-	VMOVUPD 32(DX)(SI*1), Y2
-	VCMPPD  $0x11, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 32(BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Y1
-	VMOVUPD 64(DX)(SI*1), Y2
-	VCMPPD  $0x11, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 64(BX)(SI*1)
-	VMOVUPD 96(CX)(SI*1), Y1
-	VMOVUPD 96(DX)(SI*1), Y2
-	VCMPPD  $0x11, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop306
-
-done307:
-loop308:
-	CMPQ    AX, $0x00000004
-	JLT     done309
-	VMOVUPD (CX)(SI*1), Y1
-	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x11, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000004, AX
-	JMP     loop308
-
-done309:
-	TESTQ      AX, AX
-	JZ         end310
-	LEAQ       onesF64AVX2<>+0(SB), DI
-	MOVQ       $0x00000004, R8
-	SUBQ       AX, R8
-	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*8), Y1
-	VMASKMOVPD (CX)(SI*1), Y1, Y2
-	VMASKMOVPD (DX)(SI*1), Y1, Y3
-	VCMPPD     $0x11, Y3, Y2, Y2
-	VANDPD     Y2, Y0, Y0
-	VMASKMOVPD Y0, Y1, (BX)(SI*1)
-
-end310:
-	VZEROUPPER
-	RET
-
-// func lessEqualF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, CMOV
-TEXT ·lessEqualF64AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
-	XORQ         SI, SI
-
-loop311:
-	CMPQ    AX, $0x00000010
-	JLT     done312
-	VMOVUPD (CX)(SI*1), Y1
-	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x12, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, (BX)(SI*1)
-	VMOVUPD 32(CX)(SI*1), Y1
-	VMOVUPD 32(DX)(SI*1), Y2
-	VCMPPD  $0x12, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 32(BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Y1
-	VMOVUPD 64(DX)(SI*1), Y2
-	VCMPPD  $0x12, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 64(BX)(SI*1)
-	VMOVUPD 96(CX)(SI*1), Y1
-	VMOVUPD 96(DX)(SI*1), Y2
-	VCMPPD  $0x12, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, 96(BX)(SI*1)
-	ADDQ    $0x00000080, SI
-	SUBQ    $0x00000010, AX
-	JMP     loop311
-
-done312:
-loop313:
-	CMPQ    AX, $0x00000004
-	JLT     done314
-	VMOVUPD (CX)(SI*1), Y1
-	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x12, Y2, Y1, Y1
-	VANDPD  Y1, Y0, Y1
-	VMOVUPD Y1, (BX)(SI*1)
-	ADDQ    $0x00000020, SI
-	SUBQ    $0x00000004, AX
-	JMP     loop313
-
-done314:
-	TESTQ      AX, AX
-	JZ         end315
-	LEAQ       onesF64AVX2<>+0(SB), DI
-	MOVQ       $0x00000004, R8
-	SUBQ       AX, R8
-	XORQ       AX, AX
-	CMPQ       R8, $0x00000000
-	CMOVQLT    AX, R8
-	VMOVUPS    (DI)(R8*8), Y1
-	VMASKMOVPD (CX)(SI*1), Y1, Y2
-	VMASKMOVPD (DX)(SI*1), Y1, Y3
-	VCMPPD     $0x12, Y3, Y2, Y2
-	VANDPD     Y2, Y0, Y0
-	VMASKMOVPD Y0, Y1, (BX)(SI*1)
-
-end315:
-	VZEROUPPER
-	RET
-
-// func equalF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, CMOV
-TEXT ·equalF64AVX2(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
-	XORQ         SI, SI
-
 loop316:
 	CMPQ    AX, $0x00000010
 	JLT     done317
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x00, Y2, Y1, Y1
+	VCMPPD  $0x11, Y2, Y1, Y1
 	VANDPD  Y1, Y0, Y1
 	VMOVUPD Y1, (BX)(SI*1)
 	VMOVUPD 32(CX)(SI*1), Y1
 	VMOVUPD 32(DX)(SI*1), Y2
-	VCMPPD  $0x00, Y2, Y1, Y1
+	VCMPPD  $0x11, Y2, Y1, Y1
 	VANDPD  Y1, Y0, Y1
 	VMOVUPD Y1, 32(BX)(SI*1)
 	VMOVUPD 64(CX)(SI*1), Y1
 	VMOVUPD 64(DX)(SI*1), Y2
-	VCMPPD  $0x00, Y2, Y1, Y1
+	VCMPPD  $0x11, Y2, Y1, Y1
 	VANDPD  Y1, Y0, Y1
 	VMOVUPD Y1, 64(BX)(SI*1)
 	VMOVUPD 96(CX)(SI*1), Y1
 	VMOVUPD 96(DX)(SI*1), Y2
-	VCMPPD  $0x00, Y2, Y1, Y1
+	VCMPPD  $0x11, Y2, Y1, Y1
 	VANDPD  Y1, Y0, Y1
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
@@ -7826,7 +7889,7 @@ loop318:
 	JLT     done319
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
-	VCMPPD  $0x00, Y2, Y1, Y1
+	VCMPPD  $0x11, Y2, Y1, Y1
 	VANDPD  Y1, Y0, Y1
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
@@ -7845,11 +7908,151 @@ done319:
 	VMOVUPS    (DI)(R8*8), Y1
 	VMASKMOVPD (CX)(SI*1), Y1, Y2
 	VMASKMOVPD (DX)(SI*1), Y1, Y3
-	VCMPPD     $0x00, Y3, Y2, Y2
+	VCMPPD     $0x11, Y3, Y2, Y2
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
 end320:
+	VZEROUPPER
+	RET
+
+// func lessEqualF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·lessEqualF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop321:
+	CMPQ    AX, $0x00000010
+	JLT     done322
+	VMOVUPD (CX)(SI*1), Y1
+	VMOVUPD (DX)(SI*1), Y2
+	VCMPPD  $0x12, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, (BX)(SI*1)
+	VMOVUPD 32(CX)(SI*1), Y1
+	VMOVUPD 32(DX)(SI*1), Y2
+	VCMPPD  $0x12, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 32(BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Y1
+	VMOVUPD 64(DX)(SI*1), Y2
+	VCMPPD  $0x12, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 64(BX)(SI*1)
+	VMOVUPD 96(CX)(SI*1), Y1
+	VMOVUPD 96(DX)(SI*1), Y2
+	VCMPPD  $0x12, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop321
+
+done322:
+loop323:
+	CMPQ    AX, $0x00000004
+	JLT     done324
+	VMOVUPD (CX)(SI*1), Y1
+	VMOVUPD (DX)(SI*1), Y2
+	VCMPPD  $0x12, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000004, AX
+	JMP     loop323
+
+done324:
+	TESTQ      AX, AX
+	JZ         end325
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*8), Y1
+	VMASKMOVPD (CX)(SI*1), Y1, Y2
+	VMASKMOVPD (DX)(SI*1), Y1, Y3
+	VCMPPD     $0x12, Y3, Y2, Y2
+	VANDPD     Y2, Y0, Y0
+	VMASKMOVPD Y0, Y1, (BX)(SI*1)
+
+end325:
+	VZEROUPPER
+	RET
+
+// func equalF64AVX2(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·equalF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop326:
+	CMPQ    AX, $0x00000010
+	JLT     done327
+	VMOVUPD (CX)(SI*1), Y1
+	VMOVUPD (DX)(SI*1), Y2
+	VCMPPD  $0x00, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, (BX)(SI*1)
+	VMOVUPD 32(CX)(SI*1), Y1
+	VMOVUPD 32(DX)(SI*1), Y2
+	VCMPPD  $0x00, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 32(BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Y1
+	VMOVUPD 64(DX)(SI*1), Y2
+	VCMPPD  $0x00, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 64(BX)(SI*1)
+	VMOVUPD 96(CX)(SI*1), Y1
+	VMOVUPD 96(DX)(SI*1), Y2
+	VCMPPD  $0x00, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, 96(BX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000010, AX
+	JMP     loop326
+
+done327:
+loop328:
+	CMPQ    AX, $0x00000004
+	JLT     done329
+	VMOVUPD (CX)(SI*1), Y1
+	VMOVUPD (DX)(SI*1), Y2
+	VCMPPD  $0x00, Y2, Y1, Y1
+	VANDPD  Y1, Y0, Y1
+	VMOVUPD Y1, (BX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000004, AX
+	JMP     loop328
+
+done329:
+	TESTQ      AX, AX
+	JZ         end330
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R8
+	SUBQ       AX, R8
+	XORQ       AX, AX
+	CMPQ       R8, $0x00000000
+	CMOVQLT    AX, R8
+	VMOVUPS    (DI)(R8*8), Y1
+	VMASKMOVPD (CX)(SI*1), Y1, Y2
+	VMASKMOVPD (DX)(SI*1), Y1, Y3
+	VCMPPD     $0x00, Y3, Y2, Y2
+	VANDPD     Y2, Y0, Y0
+	VMASKMOVPD Y0, Y1, (BX)(SI*1)
+
+end330:
 	VZEROUPPER
 	RET
 
@@ -7862,9 +8065,9 @@ TEXT ·notF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop321:
+loop331:
 	CMPQ    AX, $0x00000010
-	JLT     done322
+	JLT     done332
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -7879,22 +8082,22 @@ loop321:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop321
+	JMP     loop331
 
-done322:
-loop323:
+done332:
+loop333:
 	CMPQ    AX, $0x00000004
-	JLT     done324
+	JLT     done334
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop323
+	JMP     loop333
 
-done324:
+done334:
 	TESTQ      AX, AX
-	JZ         end325
+	JZ         end335
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7906,7 +8109,7 @@ done324:
 	VSUBPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end325:
+end335:
 	VZEROUPPER
 	RET
 
@@ -7919,9 +8122,9 @@ TEXT ·andF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop326:
+loop336:
 	CMPQ    AX, $0x00000010
-	JLT     done327
+	JLT     done337
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
@@ -7940,23 +8143,23 @@ loop326:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop326
+	JMP     loop336
 
-done327:
-loop328:
+done337:
+loop338:
 	CMPQ    AX, $0x00000004
-	JLT     done329
+	JLT     done339
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop328
+	JMP     loop338
 
-done329:
+done339:
 	TESTQ      AX, AX
-	JZ         end330
+	JZ         end340
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7969,7 +8172,7 @@ done329:
 	VANDPD     Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end330:
+end340:
 	VZEROUPPER
 	RET
 
@@ -7982,9 +8185,9 @@ TEXT ·orF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop331:
+loop341:
 	CMPQ    AX, $0x00000010
-	JLT     done332
+	JLT     done342
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
@@ -8003,23 +8206,23 @@ loop331:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop331
+	JMP     loop341
 
-done332:
-loop333:
+done342:
+loop343:
 	CMPQ    AX, $0x00000004
-	JLT     done334
+	JLT     done344
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop333
+	JMP     loop343
 
-done334:
+done344:
 	TESTQ      AX, AX
-	JZ         end335
+	JZ         end345
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8032,7 +8235,7 @@ done334:
 	VORPD      Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end335:
+end345:
 	VZEROUPPER
 	RET
 
@@ -8047,9 +8250,9 @@ TEXT ·selectF64AVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-loop336:
+loop346:
 	CMPQ      AX, $0x00000010
-	JLT       done337
+	JLT       done347
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -8076,12 +8279,12 @@ loop336:
 	VMOVUPD   Y1, 96(SI)(DI*1)
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop336
+	JMP       loop346
 
-done337:
-loop338:
+done347:
+loop348:
 	CMPQ      AX, $0x00000004
-	JLT       done339
+	JLT       done349
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -8090,11 +8293,11 @@ loop338:
 	VMOVUPD   Y1, (SI)(DI*1)
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, AX
-	JMP       loop338
+	JMP       loop348
 
-done339:
+done349:
 	TESTQ      AX, AX
-	JZ         end340
+	JZ         end350
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       AX, R9
@@ -8109,7 +8312,7 @@ done339:
 	VBLENDVPD  Y0, Y3, Y4, Y0
 	VMASKMOVPD Y0, Y1, (SI)(DI*1)
 
-end340:
+end350:
 	VZEROUPPER
 	RET
 
@@ -8125,9 +8328,9 @@ TEXT ·signOfSubF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y2
 	XORQ         SI, SI
 
-loop341:
+loop351:
 	CMPQ      AX, $0x00000010
-	JLT       done342
+	JLT       done352
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -8162,12 +8365,12 @@ loop341:
 	VMOVUPD   Y3, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop341
+	JMP       loop351
 
-done342:
-loop343:
+done352:
+loop353:
 	CMPQ      AX, $0x00000004
-	JLT       done344
+	JLT       done354
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -8178,11 +8381,11 @@ loop343:
 	VMOVUPD   Y3, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop343
+	JMP       loop353
 
-done344:
+done354:
 	TESTQ      AX, AX
-	JZ         end345
+	JZ         end355
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8199,7 +8402,7 @@ done344:
 	VBLENDVPD  Y0, Y1, Y4, Y0
 	VMASKMOVPD Y0, Y3, (BX)(SI*1)
 
-end345:
+end355:
 	VZEROUPPER
 	RET
 
@@ -8214,9 +8417,9 @@ TEXT ·countF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-loop346:
+loop356:
 	CMPQ    AX, $0x00000010
-	JLT     done347
+	JLT     done357
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(CX)(DX*1), Y4
@@ -8227,21 +8430,21 @@ loop346:
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop346
+	JMP     loop356
 
-done347:
-loop348:
+done357:
+loop358:
 	CMPQ    AX, $0x00000004
-	JLT     done349
+	JLT     done359
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop348
+	JMP     loop358
 
-done349:
+done359:
 	TESTQ      AX, AX
-	JZ         end350
+	JZ         end360
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -8253,7 +8456,7 @@ done349:
 	VANDPD     Y4, Y5, Y4
 	VADDPD     Y4, Y0, Y0
 
-end350:
+end360:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
@@ -8277,9 +8480,9 @@ TEXT ·countAbsF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 
-loop351:
+loop361:
 	CMPQ    AX, $0x00000010
-	JLT     done352
+	JLT     done362
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
@@ -8294,22 +8497,22 @@ loop351:
 	VADDPD  Y5, Y4, Y4
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop351
+	JMP     loop361
 
-done352:
-loop353:
+done362:
+loop363:
 	CMPQ    AX, $0x00000004
-	JLT     done354
+	JLT     done364
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop353
+	JMP     loop363
 
-done354:
+done364:
 	TESTQ      AX, AX
-	JZ         end355
+	JZ         end365
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -8322,7 +8525,7 @@ done354:
 	VANDPD     Y5, Y0, Y0
 	VADDPD     Y0, Y1, Y1
 
-end355:
+end365:
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
@@ -8341,15 +8544,15 @@ TEXT ·treeF64AVX2(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block356:
+block366:
 	TESTQ AX, AX
-	JZ    end359
+	JZ    end369
 	CMPQ  AX, $0x00000400
-	JLT   part357
+	JLT   part367
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip360:
+strip370:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -8362,9 +8565,9 @@ strip360:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row361:
+row371:
 	CMPQ       DI, $0x00000000
-	JLE        done362
+	JLE        done372
 	PREFETCHT0 8192(CX)(DX*1)
 	VMOVUPD    (CX)(DX*1), Y8
 	VADDPD     Y8, Y0, Y0
@@ -8387,9 +8590,9 @@ row361:
 	VADDPD     Y8, Y7, Y7
 	ADDQ       $0x00000400, DX
 	SUBQ       $0x00000080, DI
-	JMP        row361
+	JMP        row371
 
-done362:
+done372:
 	VMOVUPD Y0, (SP)(SI*8)
 	VMOVUPD Y1, 32(SP)(SI*8)
 	VMOVUPD Y2, 64(SP)(SI*8)
@@ -8400,24 +8603,24 @@ done362:
 	VMOVUPD Y7, 224(SP)(SI*8)
 	ADDQ    $0x00000020, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip360
+	JLT     strip370
 	LEAQ    8192(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold358
+	JMP     fold368
 
-part357:
+part367:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip363:
+strip373:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Y0, Y0, Y0
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row364:
+row374:
 	CMPQ       DI, $0x00000000
-	JLE        done365
+	JLE        done375
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       DI, R9
@@ -8430,17 +8633,17 @@ row364:
 	VADDPD     Y1, Y0, Y0
 	ADDQ       $0x00000400, DX
 	SUBQ       $0x00000080, DI
-	JMP        row364
+	JMP        row374
 
-done365:
+done375:
 	VMOVUPD Y0, (SP)(SI*8)
 	ADDQ    $0x00000004, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip363
+	JLT     strip373
 	LEAQ    8192(BX), DX
 	XORQ    AX, AX
 
-fold358:
+fold368:
 	VMOVUPD      (SP), Y0
 	VMOVUPD      512(SP), Y1
 	VADDPD       Y1, Y0, Y0
@@ -8509,9 +8712,9 @@ fold358:
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
-	JMP          block356
+	JMP          block366
 
-end359:
+end369:
 	VZEROUPPER
 	RET
 
@@ -8523,9 +8726,9 @@ TEXT ·streamF64AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop366:
+loop376:
 	CMPQ     AX, $0x00000010
-	JLT      done367
+	JLT      done377
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	VMOVUPD  32(CX)(BX*1), Y0
@@ -8536,21 +8739,21 @@ loop366:
 	VMOVNTPD Y0, 96(DX)(BX*1)
 	ADDQ     $0x00000080, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop366
+	JMP      loop376
 
-done367:
-loop368:
+done377:
+loop378:
 	CMPQ     AX, $0x00000004
-	JLT      done369
+	JLT      done379
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000004, AX
-	JMP      loop368
+	JMP      loop378
 
-done369:
+done379:
 	TESTQ      AX, AX
-	JZ         end370
+	JZ         end380
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -8561,7 +8764,7 @@ done369:
 	VMASKMOVPD (CX)(BX*1), Y0, Y1
 	VMASKMOVPD Y1, Y0, (DX)(BX*1)
 
-end370:
+end380:
 	VZEROUPPER
 	RET
 
@@ -8578,15 +8781,15 @@ TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row371:
+row381:
 	TESTQ DX, DX
-	JZ    end372
+	JZ    end382
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add373:
+add383:
 	CMPQ    SI, $0x00000010
-	JLT     added374
+	JLT     added384
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
@@ -8602,37 +8805,37 @@ add373:
 	ADDQ    $0x00000080, BX
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000010, SI
-	JMP     add373
+	JMP     add383
 
-added374:
-add375:
+added384:
+add385:
 	CMPQ    SI, $0x00000004
-	JLT     added376
+	JLT     added386
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
 	ADDQ    $0x00000020, BX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000004, SI
-	JMP     add375
+	JMP     add385
 
-added376:
-add377:
+added386:
+add387:
 	CMPQ   SI, $0x00000001
-	JLT    added378
+	JLT    added388
 	VMOVSD (AX), X0
 	VADDSD (BX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add377
+	JMP    add387
 
-added378:
+added388:
 	DECQ DX
-	JMP  row371
+	JMP  row381
 
-end372:
+end382:
 	VZEROUPPER
 	RET
 
@@ -8645,28 +8848,28 @@ TEXT ·repeatWideF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row379:
+row389:
 	TESTQ        BX, BX
-	JZ           end380
+	JZ           end390
 	VBROADCASTSD (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store381:
+store391:
 	CMPQ    AX, DI
-	JGE     stored382
+	JGE     stored392
 	VMOVUPD Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store381
+	JMP     store391
 
-stored382:
+stored392:
 	VMOVUPD Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row379
+	JMP     row389
 
-end380:
+end390:
 	VZEROUPPER
 	RET
 
@@ -8699,9 +8902,9 @@ TEXT ·repeatNarrowF64AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors383:
+vectors393:
 	CMPQ    R11, $0x00000002
-	JLT     last384
+	JLT     last394
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -8728,17 +8931,17 @@ vectors383:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors383
+	JMP     vectors393
 
-last384:
+last394:
 	TESTQ   R11, R11
-	JZ      end385
+	JZ      end395
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPD Y0, (BX)
 
-end385:
+end395:
 	VZEROUPPER
 	RET

@@ -8696,133 +8696,210 @@ end270:
 	VZEROUPPER
 	RET
 
-// func addF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// func pow2F64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+TEXT ·pow2F64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD lowestF64AVX512<>+0(SB), Z0
+	VBROADCASTSD highestF64AVX512<>+0(SB), Z1
+	VBROADCASTSD wholeF64AVX512<>+0(SB), Z2
+	VBROADCASTSD oneF64AVX512<>+0(SB), Z3
+	XORQ         BX, BX
 
 loop271:
-	CMPQ    AX, $0x00000020
-	JLT     done272
-	VMOVUPD (CX)(SI*1), Z0
-	VMOVUPD (DX)(SI*1), Z1
-	VADDPD  Z1, Z0, Z0
-	VMOVUPD Z0, (BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Z0
-	VMOVUPD 64(DX)(SI*1), Z1
-	VADDPD  Z1, Z0, Z0
-	VMOVUPD Z0, 64(BX)(SI*1)
-	VMOVUPD 128(CX)(SI*1), Z0
-	VMOVUPD 128(DX)(SI*1), Z1
-	VADDPD  Z1, Z0, Z0
-	VMOVUPD Z0, 128(BX)(SI*1)
-	VMOVUPD 192(CX)(SI*1), Z0
-	VMOVUPD 192(DX)(SI*1), Z1
-	VADDPD  Z1, Z0, Z0
-	VMOVUPD Z0, 192(BX)(SI*1)
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop271
+	CMPQ      AX, $0x00000020
+	JLT       done272
+	VMOVUPD   (CX)(BX*1), Z4
+	VMAXPD    Z0, Z4, Z5
+	VMINPD    Z1, Z5, Z5
+	VADDPD    Z2, Z5, Z5
+	VPSLLQ    $0x34, Z5, Z5
+	VPADDQ    Z3, Z5, Z5
+	VCMPPD    $0x03, Z4, Z4, K1
+	VBLENDMPD Z4, Z5, K1, Z6
+	VMOVUPD   Z6, (DX)(BX*1)
+	VMOVUPD   64(CX)(BX*1), Z4
+	VMAXPD    Z0, Z4, Z5
+	VMINPD    Z1, Z5, Z5
+	VADDPD    Z2, Z5, Z5
+	VPSLLQ    $0x34, Z5, Z5
+	VPADDQ    Z3, Z5, Z5
+	VCMPPD    $0x03, Z4, Z4, K1
+	VBLENDMPD Z4, Z5, K1, Z7
+	VMOVUPD   Z7, 64(DX)(BX*1)
+	VMOVUPD   128(CX)(BX*1), Z4
+	VMAXPD    Z0, Z4, Z5
+	VMINPD    Z1, Z5, Z5
+	VADDPD    Z2, Z5, Z5
+	VPSLLQ    $0x34, Z5, Z5
+	VPADDQ    Z3, Z5, Z5
+	VCMPPD    $0x03, Z4, Z4, K1
+	VBLENDMPD Z4, Z5, K1, Z8
+	VMOVUPD   Z8, 128(DX)(BX*1)
+	VMOVUPD   192(CX)(BX*1), Z4
+	VMAXPD    Z0, Z4, Z5
+	VMINPD    Z1, Z5, Z5
+	VADDPD    Z2, Z5, Z5
+	VPSLLQ    $0x34, Z5, Z5
+	VPADDQ    Z3, Z5, Z5
+	VCMPPD    $0x03, Z4, Z4, K1
+	VBLENDMPD Z4, Z5, K1, Z9
+	VMOVUPD   Z9, 192(DX)(BX*1)
+	ADDQ      $0x00000100, BX
+	SUBQ      $0x00000020, AX
+	JMP       loop271
 
 done272:
 loop273:
-	CMPQ    AX, $0x00000008
-	JLT     done274
-	VMOVUPD (CX)(SI*1), Z0
-	VMOVUPD (DX)(SI*1), Z1
-	VADDPD  Z1, Z0, Z0
-	VMOVUPD Z0, (BX)(SI*1)
-	ADDQ    $0x00000040, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop273
+	CMPQ      AX, $0x00000008
+	JLT       done274
+	VMOVUPD   (CX)(BX*1), Z4
+	VMAXPD    Z0, Z4, Z5
+	VMINPD    Z1, Z5, Z5
+	VADDPD    Z2, Z5, Z5
+	VPSLLQ    $0x34, Z5, Z5
+	VPADDQ    Z3, Z5, Z5
+	VCMPPD    $0x03, Z4, Z4, K1
+	VBLENDMPD Z4, Z5, K1, Z10
+	VMOVUPD   Z10, (DX)(BX*1)
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x00000008, AX
+	JMP       loop273
 
 done274:
 	TESTQ     AX, AX
 	JZ        end275
-	MOVQ      $0x00000008, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPD.Z (CX)(SI*1), K1, Z0
-	VMOVUPD.Z (DX)(SI*1), K1, Z1
-	VADDPD    Z1, Z0, Z0
-	VMOVUPD   Z0, K1, (BX)(SI*1)
+	MOVQ      $0x00000008, SI
+	CMPQ      AX, SI
+	CMOVQGT   SI, AX
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPD.Z (CX)(BX*1), K1, Z4
+	VMAXPD    Z0, Z4, Z0
+	VMINPD    Z1, Z0, Z0
+	VADDPD    Z2, Z0, Z0
+	VPSLLQ    $0x34, Z0, Z0
+	VPADDQ    Z3, Z0, Z0
+	VCMPPD    $0x03, Z4, Z4, K2
+	VBLENDMPD Z4, Z0, K2, Z11
+	VMOVUPD   Z11, K1, (DX)(BX*1)
 
 end275:
 	VZEROUPPER
 	RET
 
-// func subF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
-	MOVQ n+32(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ dst+0(FP), BX
-	XORQ SI, SI
+DATA lowestF64AVX512<>+0(SB)/8, $0xc08ff80000000000
+GLOBL lowestF64AVX512<>(SB), RODATA|NOPTR, $8
+
+DATA highestF64AVX512<>+0(SB)/8, $0x4090000000000000
+GLOBL highestF64AVX512<>(SB), RODATA|NOPTR, $8
+
+DATA wholeF64AVX512<>+0(SB)/8, $0x4338000000000000
+GLOBL wholeF64AVX512<>(SB), RODATA|NOPTR, $8
+
+// func exponentF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·exponentF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD infinityF64AVX512<>+0(SB), Z0
+	VBROADCASTSD powerF64AVX512<>+0(SB), Z1
+	VBROADCASTSD biasedF64AVX512<>+0(SB), Z2
+	XORQ         BX, BX
 
 loop276:
-	CMPQ    AX, $0x00000020
-	JLT     done277
-	VMOVUPD (CX)(SI*1), Z0
-	VMOVUPD (DX)(SI*1), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPD Z0, (BX)(SI*1)
-	VMOVUPD 64(CX)(SI*1), Z0
-	VMOVUPD 64(DX)(SI*1), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPD Z0, 64(BX)(SI*1)
-	VMOVUPD 128(CX)(SI*1), Z0
-	VMOVUPD 128(DX)(SI*1), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPD Z0, 128(BX)(SI*1)
-	VMOVUPD 192(CX)(SI*1), Z0
-	VMOVUPD 192(DX)(SI*1), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPD Z0, 192(BX)(SI*1)
-	ADDQ    $0x00000100, SI
-	SUBQ    $0x00000020, AX
-	JMP     loop276
+	CMPQ      AX, $0x00000020
+	JLT       done277
+	VMOVUPD   (CX)(BX*1), Z3
+	VANDPD    Z0, Z3, Z4
+	VPSRLQ    $0x34, Z4, Z4
+	VORPD     Z1, Z4, Z4
+	VSUBPD    Z2, Z4, Z4
+	VCMPPD    $0x03, Z3, Z3, K1
+	VBLENDMPD Z3, Z4, K1, Z5
+	VMOVUPD   Z5, (DX)(BX*1)
+	VMOVUPD   64(CX)(BX*1), Z3
+	VANDPD    Z0, Z3, Z4
+	VPSRLQ    $0x34, Z4, Z4
+	VORPD     Z1, Z4, Z4
+	VSUBPD    Z2, Z4, Z4
+	VCMPPD    $0x03, Z3, Z3, K1
+	VBLENDMPD Z3, Z4, K1, Z6
+	VMOVUPD   Z6, 64(DX)(BX*1)
+	VMOVUPD   128(CX)(BX*1), Z3
+	VANDPD    Z0, Z3, Z4
+	VPSRLQ    $0x34, Z4, Z4
+	VORPD     Z1, Z4, Z4
+	VSUBPD    Z2, Z4, Z4
+	VCMPPD    $0x03, Z3, Z3, K1
+	VBLENDMPD Z3, Z4, K1, Z7
+	VMOVUPD   Z7, 128(DX)(BX*1)
+	VMOVUPD   192(CX)(BX*1), Z3
+	VANDPD    Z0, Z3, Z4
+	VPSRLQ    $0x34, Z4, Z4
+	VORPD     Z1, Z4, Z4
+	VSUBPD    Z2, Z4, Z4
+	VCMPPD    $0x03, Z3, Z3, K1
+	VBLENDMPD Z3, Z4, K1, Z8
+	VMOVUPD   Z8, 192(DX)(BX*1)
+	ADDQ      $0x00000100, BX
+	SUBQ      $0x00000020, AX
+	JMP       loop276
 
 done277:
 loop278:
-	CMPQ    AX, $0x00000008
-	JLT     done279
-	VMOVUPD (CX)(SI*1), Z0
-	VMOVUPD (DX)(SI*1), Z1
-	VSUBPD  Z1, Z0, Z0
-	VMOVUPD Z0, (BX)(SI*1)
-	ADDQ    $0x00000040, SI
-	SUBQ    $0x00000008, AX
-	JMP     loop278
+	CMPQ      AX, $0x00000008
+	JLT       done279
+	VMOVUPD   (CX)(BX*1), Z3
+	VANDPD    Z0, Z3, Z4
+	VPSRLQ    $0x34, Z4, Z4
+	VORPD     Z1, Z4, Z4
+	VSUBPD    Z2, Z4, Z4
+	VCMPPD    $0x03, Z3, Z3, K1
+	VBLENDMPD Z3, Z4, K1, Z9
+	VMOVUPD   Z9, (DX)(BX*1)
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x00000008, AX
+	JMP       loop278
 
 done279:
 	TESTQ     AX, AX
 	JZ        end280
-	MOVQ      $0x00000008, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPD.Z (CX)(SI*1), K1, Z0
-	VMOVUPD.Z (DX)(SI*1), K1, Z1
-	VSUBPD    Z1, Z0, Z0
-	VMOVUPD   Z0, K1, (BX)(SI*1)
+	MOVQ      $0x00000008, SI
+	CMPQ      AX, SI
+	CMOVQGT   SI, AX
+	MOVQ      $-1, SI
+	BZHIQ     AX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPD.Z (CX)(BX*1), K1, Z3
+	VANDPD    Z0, Z3, Z0
+	VPSRLQ    $0x34, Z0, Z0
+	VORPD     Z1, Z0, Z0
+	VSUBPD    Z2, Z0, Z0
+	VCMPPD    $0x03, Z3, Z3, K2
+	VBLENDMPD Z3, Z0, K2, Z10
+	VMOVUPD   Z10, K1, (DX)(BX*1)
 
 end280:
 	VZEROUPPER
 	RET
 
-// func mulF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+DATA infinityF64AVX512<>+0(SB)/8, $0x7ff0000000000000
+GLOBL infinityF64AVX512<>(SB), RODATA|NOPTR, $8
+
+DATA powerF64AVX512<>+0(SB)/8, $0x4330000000000000
+GLOBL powerF64AVX512<>(SB), RODATA|NOPTR, $8
+
+DATA biasedF64AVX512<>+0(SB)/8, $0x43300000000003ff
+GLOBL biasedF64AVX512<>(SB), RODATA|NOPTR, $8
+
+// func addF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
+TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -8834,19 +8911,19 @@ loop281:
 	JLT     done282
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
-	VMULPD  Z1, Z0, Z0
+	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	VMOVUPD 64(CX)(SI*1), Z0
 	VMOVUPD 64(DX)(SI*1), Z1
-	VMULPD  Z1, Z0, Z0
+	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, 64(BX)(SI*1)
 	VMOVUPD 128(CX)(SI*1), Z0
 	VMOVUPD 128(DX)(SI*1), Z1
-	VMULPD  Z1, Z0, Z0
+	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, 128(BX)(SI*1)
 	VMOVUPD 192(CX)(SI*1), Z0
 	VMOVUPD 192(DX)(SI*1), Z1
-	VMULPD  Z1, Z0, Z0
+	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
@@ -8858,7 +8935,7 @@ loop283:
 	JLT     done284
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
-	VMULPD  Z1, Z0, Z0
+	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
@@ -8875,16 +8952,16 @@ done284:
 	KMOVQ     DI, K1
 	VMOVUPD.Z (CX)(SI*1), K1, Z0
 	VMOVUPD.Z (DX)(SI*1), K1, Z1
-	VMULPD    Z1, Z0, Z0
+	VADDPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
 end285:
 	VZEROUPPER
 	RET
 
-// func divF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// func subF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
 // Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
+TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ n+32(FP), AX
 	MOVQ a+8(FP), CX
 	MOVQ b+16(FP), DX
@@ -8896,19 +8973,19 @@ loop286:
 	JLT     done287
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
-	VDIVPD  Z1, Z0, Z0
+	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	VMOVUPD 64(CX)(SI*1), Z0
 	VMOVUPD 64(DX)(SI*1), Z1
-	VDIVPD  Z1, Z0, Z0
+	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, 64(BX)(SI*1)
 	VMOVUPD 128(CX)(SI*1), Z0
 	VMOVUPD 128(DX)(SI*1), Z1
-	VDIVPD  Z1, Z0, Z0
+	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, 128(BX)(SI*1)
 	VMOVUPD 192(CX)(SI*1), Z0
 	VMOVUPD 192(DX)(SI*1), Z1
-	VDIVPD  Z1, Z0, Z0
+	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
@@ -8920,7 +8997,7 @@ loop288:
 	JLT     done289
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
-	VDIVPD  Z1, Z0, Z0
+	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
@@ -8937,10 +9014,134 @@ done289:
 	KMOVQ     DI, K1
 	VMOVUPD.Z (CX)(SI*1), K1, Z0
 	VMOVUPD.Z (DX)(SI*1), K1, Z1
-	VDIVPD    Z1, Z0, Z0
+	VSUBPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
 end290:
+	VZEROUPPER
+	RET
+
+// func mulF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop291:
+	CMPQ    AX, $0x00000020
+	JLT     done292
+	VMOVUPD (CX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPD Z0, (BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Z0
+	VMOVUPD 64(DX)(SI*1), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPD Z0, 64(BX)(SI*1)
+	VMOVUPD 128(CX)(SI*1), Z0
+	VMOVUPD 128(DX)(SI*1), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPD Z0, 128(BX)(SI*1)
+	VMOVUPD 192(CX)(SI*1), Z0
+	VMOVUPD 192(DX)(SI*1), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPD Z0, 192(BX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop291
+
+done292:
+loop293:
+	CMPQ    AX, $0x00000008
+	JLT     done294
+	VMOVUPD (CX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPD Z0, (BX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop293
+
+done294:
+	TESTQ     AX, AX
+	JZ        end295
+	MOVQ      $0x00000008, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (CX)(SI*1), K1, Z0
+	VMOVUPD.Z (DX)(SI*1), K1, Z1
+	VMULPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (BX)(SI*1)
+
+end295:
+	VZEROUPPER
+	RET
+
+// func divF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ n+32(FP), AX
+	MOVQ a+8(FP), CX
+	MOVQ b+16(FP), DX
+	MOVQ dst+0(FP), BX
+	XORQ SI, SI
+
+loop296:
+	CMPQ    AX, $0x00000020
+	JLT     done297
+	VMOVUPD (CX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VDIVPD  Z1, Z0, Z0
+	VMOVUPD Z0, (BX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Z0
+	VMOVUPD 64(DX)(SI*1), Z1
+	VDIVPD  Z1, Z0, Z0
+	VMOVUPD Z0, 64(BX)(SI*1)
+	VMOVUPD 128(CX)(SI*1), Z0
+	VMOVUPD 128(DX)(SI*1), Z1
+	VDIVPD  Z1, Z0, Z0
+	VMOVUPD Z0, 128(BX)(SI*1)
+	VMOVUPD 192(CX)(SI*1), Z0
+	VMOVUPD 192(DX)(SI*1), Z1
+	VDIVPD  Z1, Z0, Z0
+	VMOVUPD Z0, 192(BX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000020, AX
+	JMP     loop296
+
+done297:
+loop298:
+	CMPQ    AX, $0x00000008
+	JLT     done299
+	VMOVUPD (CX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VDIVPD  Z1, Z0, Z0
+	VMOVUPD Z0, (BX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000008, AX
+	JMP     loop298
+
+done299:
+	TESTQ     AX, AX
+	JZ        end300
+	MOVQ      $0x00000008, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (CX)(SI*1), K1, Z0
+	VMOVUPD.Z (DX)(SI*1), K1, Z1
+	VDIVPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (BX)(SI*1)
+
+end300:
 	VZEROUPPER
 	RET
 
@@ -8953,9 +9154,9 @@ TEXT ·minF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop301:
 	CMPQ    AX, $0x00000020
-	JLT     done292
+	JLT     done302
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMINPD  Z0, Z1, Z2
@@ -8982,12 +9183,12 @@ loop291:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop291
+	JMP     loop301
 
-done292:
-loop293:
+done302:
+loop303:
 	CMPQ    AX, $0x00000008
-	JLT     done294
+	JLT     done304
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMINPD  Z0, Z1, Z2
@@ -8996,11 +9197,11 @@ loop293:
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop293
+	JMP     loop303
 
-done294:
+done304:
 	TESTQ     AX, AX
-	JZ        end295
+	JZ        end305
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -9014,7 +9215,7 @@ done294:
 	VORPD     Z2, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end295:
+end305:
 	VZEROUPPER
 	RET
 
@@ -9027,9 +9228,9 @@ TEXT ·maxF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop296:
+loop306:
 	CMPQ      AX, $0x00000020
-	JLT       done297
+	JLT       done307
 	VMOVUPD   (CX)(SI*1), Z0
 	VMOVUPD   (DX)(SI*1), Z1
 	VMAXPD    Z0, Z1, Z2
@@ -9068,12 +9269,12 @@ loop296:
 	VMOVUPD   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop296
+	JMP       loop306
 
-done297:
-loop298:
+done307:
+loop308:
 	CMPQ      AX, $0x00000008
-	JLT       done299
+	JLT       done309
 	VMOVUPD   (CX)(SI*1), Z0
 	VMOVUPD   (DX)(SI*1), Z1
 	VMAXPD    Z0, Z1, Z2
@@ -9085,11 +9286,11 @@ loop298:
 	VMOVUPD   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop298
+	JMP       loop308
 
-done299:
+done309:
 	TESTQ     AX, AX
-	JZ        end300
+	JZ        end310
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -9106,7 +9307,7 @@ done299:
 	VBLENDMPD Z0, Z2, K2, Z9
 	VMOVUPD   Z9, K1, (BX)(SI*1)
 
-end300:
+end310:
 	VZEROUPPER
 	RET
 
@@ -9120,9 +9321,9 @@ TEXT ·fmaF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop301:
+loop311:
 	CMPQ        AX, $0x00000020
-	JLT         done302
+	JLT         done312
 	VMOVUPD     (CX)(DI*1), Z0
 	VMOVUPD     (DX)(DI*1), Z1
 	VMOVUPD     (BX)(DI*1), Z2
@@ -9145,12 +9346,12 @@ loop301:
 	VMOVUPD     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000020, AX
-	JMP         loop301
+	JMP         loop311
 
-done302:
-loop303:
+done312:
+loop313:
 	CMPQ        AX, $0x00000008
-	JLT         done304
+	JLT         done314
 	VMOVUPD     (CX)(DI*1), Z0
 	VMOVUPD     (DX)(DI*1), Z1
 	VMOVUPD     (BX)(DI*1), Z2
@@ -9158,11 +9359,11 @@ loop303:
 	VMOVUPD     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000008, AX
-	JMP         loop303
+	JMP         loop313
 
-done304:
+done314:
 	TESTQ       AX, AX
-	JZ          end305
+	JZ          end315
 	MOVQ        $0x00000008, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -9175,7 +9376,7 @@ done304:
 	VFMADD231PD Z1, Z0, Z2
 	VMOVUPD     Z2, K1, (SI)(DI*1)
 
-end305:
+end315:
 	VZEROUPPER
 	RET
 
@@ -9189,165 +9390,27 @@ TEXT ·lessF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop306:
-	CMPQ      AX, $0x00000020
-	JLT       done307
-	VMOVUPD   (CX)(SI*1), Z1
-	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x11, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, (BX)(SI*1)
-	VMOVUPD   64(CX)(SI*1), Z1
-	VMOVUPD   64(DX)(SI*1), Z2
-	VCMPPD    $0x11, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 64(BX)(SI*1)
-	VMOVUPD   128(CX)(SI*1), Z1
-	VMOVUPD   128(DX)(SI*1), Z2
-	VCMPPD    $0x11, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 128(BX)(SI*1)
-	VMOVUPD   192(CX)(SI*1), Z1
-	VMOVUPD   192(DX)(SI*1), Z2
-	VCMPPD    $0x11, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 192(BX)(SI*1)
-	ADDQ      $0x00000100, SI
-	SUBQ      $0x00000020, AX
-	JMP       loop306
-
-done307:
-loop308:
-	CMPQ      AX, $0x00000008
-	JLT       done309
-	VMOVUPD   (CX)(SI*1), Z1
-	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x11, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, (BX)(SI*1)
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000008, AX
-	JMP       loop308
-
-done309:
-	TESTQ     AX, AX
-	JZ        end310
-	MOVQ      $0x00000008, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPD.Z (CX)(SI*1), K1, Z1
-	VMOVUPD.Z (DX)(SI*1), K1, Z2
-	VCMPPD    $0x11, Z2, Z1, K2
-	VMOVUPD.Z Z0, K2, Z0
-	VMOVUPD   Z0, K1, (BX)(SI*1)
-
-end310:
-	VZEROUPPER
-	RET
-
-// func lessEqualF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·lessEqualF64AVX512(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
-	XORQ         SI, SI
-
-loop311:
-	CMPQ      AX, $0x00000020
-	JLT       done312
-	VMOVUPD   (CX)(SI*1), Z1
-	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x12, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, (BX)(SI*1)
-	VMOVUPD   64(CX)(SI*1), Z1
-	VMOVUPD   64(DX)(SI*1), Z2
-	VCMPPD    $0x12, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 64(BX)(SI*1)
-	VMOVUPD   128(CX)(SI*1), Z1
-	VMOVUPD   128(DX)(SI*1), Z2
-	VCMPPD    $0x12, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 128(BX)(SI*1)
-	VMOVUPD   192(CX)(SI*1), Z1
-	VMOVUPD   192(DX)(SI*1), Z2
-	VCMPPD    $0x12, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, 192(BX)(SI*1)
-	ADDQ      $0x00000100, SI
-	SUBQ      $0x00000020, AX
-	JMP       loop311
-
-done312:
-loop313:
-	CMPQ      AX, $0x00000008
-	JLT       done314
-	VMOVUPD   (CX)(SI*1), Z1
-	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x12, Z2, Z1, K1
-	VMOVUPD.Z Z0, K1, Z1
-	VMOVUPD   Z1, (BX)(SI*1)
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000008, AX
-	JMP       loop313
-
-done314:
-	TESTQ     AX, AX
-	JZ        end315
-	MOVQ      $0x00000008, DI
-	CMPQ      AX, DI
-	CMOVQGT   DI, AX
-	MOVQ      $-1, DI
-	BZHIQ     AX, DI, DI
-	KMOVQ     DI, K1
-	VMOVUPD.Z (CX)(SI*1), K1, Z1
-	VMOVUPD.Z (DX)(SI*1), K1, Z2
-	VCMPPD    $0x12, Z2, Z1, K2
-	VMOVUPD.Z Z0, K2, Z0
-	VMOVUPD   Z0, K1, (BX)(SI*1)
-
-end315:
-	VZEROUPPER
-	RET
-
-// func equalF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
-TEXT ·equalF64AVX512(SB), NOSPLIT, $0-40
-	MOVQ         n+32(FP), AX
-	MOVQ         a+8(FP), CX
-	MOVQ         b+16(FP), DX
-	MOVQ         dst+0(FP), BX
-	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
-	XORQ         SI, SI
-
 loop316:
 	CMPQ      AX, $0x00000020
 	JLT       done317
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x00, Z2, Z1, K1
+	VCMPPD    $0x11, Z2, Z1, K1
 	VMOVUPD.Z Z0, K1, Z1
 	VMOVUPD   Z1, (BX)(SI*1)
 	VMOVUPD   64(CX)(SI*1), Z1
 	VMOVUPD   64(DX)(SI*1), Z2
-	VCMPPD    $0x00, Z2, Z1, K1
+	VCMPPD    $0x11, Z2, Z1, K1
 	VMOVUPD.Z Z0, K1, Z1
 	VMOVUPD   Z1, 64(BX)(SI*1)
 	VMOVUPD   128(CX)(SI*1), Z1
 	VMOVUPD   128(DX)(SI*1), Z2
-	VCMPPD    $0x00, Z2, Z1, K1
+	VCMPPD    $0x11, Z2, Z1, K1
 	VMOVUPD.Z Z0, K1, Z1
 	VMOVUPD   Z1, 128(BX)(SI*1)
 	VMOVUPD   192(CX)(SI*1), Z1
 	VMOVUPD   192(DX)(SI*1), Z2
-	VCMPPD    $0x00, Z2, Z1, K1
+	VCMPPD    $0x11, Z2, Z1, K1
 	VMOVUPD.Z Z0, K1, Z1
 	VMOVUPD   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
@@ -9360,7 +9423,7 @@ loop318:
 	JLT       done319
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
-	VCMPPD    $0x00, Z2, Z1, K1
+	VCMPPD    $0x11, Z2, Z1, K1
 	VMOVUPD.Z Z0, K1, Z1
 	VMOVUPD   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
@@ -9378,11 +9441,149 @@ done319:
 	KMOVQ     DI, K1
 	VMOVUPD.Z (CX)(SI*1), K1, Z1
 	VMOVUPD.Z (DX)(SI*1), K1, Z2
-	VCMPPD    $0x00, Z2, Z1, K2
+	VCMPPD    $0x11, Z2, Z1, K2
 	VMOVUPD.Z Z0, K2, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
 end320:
+	VZEROUPPER
+	RET
+
+// func lessEqualF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·lessEqualF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop321:
+	CMPQ      AX, $0x00000020
+	JLT       done322
+	VMOVUPD   (CX)(SI*1), Z1
+	VMOVUPD   (DX)(SI*1), Z2
+	VCMPPD    $0x12, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, (BX)(SI*1)
+	VMOVUPD   64(CX)(SI*1), Z1
+	VMOVUPD   64(DX)(SI*1), Z2
+	VCMPPD    $0x12, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 64(BX)(SI*1)
+	VMOVUPD   128(CX)(SI*1), Z1
+	VMOVUPD   128(DX)(SI*1), Z2
+	VCMPPD    $0x12, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 128(BX)(SI*1)
+	VMOVUPD   192(CX)(SI*1), Z1
+	VMOVUPD   192(DX)(SI*1), Z2
+	VCMPPD    $0x12, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 192(BX)(SI*1)
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000020, AX
+	JMP       loop321
+
+done322:
+loop323:
+	CMPQ      AX, $0x00000008
+	JLT       done324
+	VMOVUPD   (CX)(SI*1), Z1
+	VMOVUPD   (DX)(SI*1), Z2
+	VCMPPD    $0x12, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, (BX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000008, AX
+	JMP       loop323
+
+done324:
+	TESTQ     AX, AX
+	JZ        end325
+	MOVQ      $0x00000008, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (CX)(SI*1), K1, Z1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VCMPPD    $0x12, Z2, Z1, K2
+	VMOVUPD.Z Z0, K2, Z0
+	VMOVUPD   Z0, K1, (BX)(SI*1)
+
+end325:
+	VZEROUPPER
+	RET
+
+// func equalF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·equalF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+32(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop326:
+	CMPQ      AX, $0x00000020
+	JLT       done327
+	VMOVUPD   (CX)(SI*1), Z1
+	VMOVUPD   (DX)(SI*1), Z2
+	VCMPPD    $0x00, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, (BX)(SI*1)
+	VMOVUPD   64(CX)(SI*1), Z1
+	VMOVUPD   64(DX)(SI*1), Z2
+	VCMPPD    $0x00, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 64(BX)(SI*1)
+	VMOVUPD   128(CX)(SI*1), Z1
+	VMOVUPD   128(DX)(SI*1), Z2
+	VCMPPD    $0x00, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 128(BX)(SI*1)
+	VMOVUPD   192(CX)(SI*1), Z1
+	VMOVUPD   192(DX)(SI*1), Z2
+	VCMPPD    $0x00, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, 192(BX)(SI*1)
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000020, AX
+	JMP       loop326
+
+done327:
+loop328:
+	CMPQ      AX, $0x00000008
+	JLT       done329
+	VMOVUPD   (CX)(SI*1), Z1
+	VMOVUPD   (DX)(SI*1), Z2
+	VCMPPD    $0x00, Z2, Z1, K1
+	VMOVUPD.Z Z0, K1, Z1
+	VMOVUPD   Z1, (BX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000008, AX
+	JMP       loop328
+
+done329:
+	TESTQ     AX, AX
+	JZ        end330
+	MOVQ      $0x00000008, DI
+	CMPQ      AX, DI
+	CMOVQGT   DI, AX
+	MOVQ      $-1, DI
+	BZHIQ     AX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (CX)(SI*1), K1, Z1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VCMPPD    $0x00, Z2, Z1, K2
+	VMOVUPD.Z Z0, K2, Z0
+	VMOVUPD   Z0, K1, (BX)(SI*1)
+
+end330:
 	VZEROUPPER
 	RET
 
@@ -9395,9 +9596,9 @@ TEXT ·notF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop321:
+loop331:
 	CMPQ    AX, $0x00000020
-	JLT     done322
+	JLT     done332
 	VMOVUPD (CX)(BX*1), Z1
 	VSUBPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
@@ -9412,22 +9613,22 @@ loop321:
 	VMOVUPD Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop321
+	JMP     loop331
 
-done322:
-loop323:
+done332:
+loop333:
 	CMPQ    AX, $0x00000008
-	JLT     done324
+	JLT     done334
 	VMOVUPD (CX)(BX*1), Z1
 	VSUBPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop323
+	JMP     loop333
 
-done324:
+done334:
 	TESTQ     AX, AX
-	JZ        end325
+	JZ        end335
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -9438,7 +9639,7 @@ done324:
 	VSUBPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end325:
+end335:
 	VZEROUPPER
 	RET
 
@@ -9451,9 +9652,9 @@ TEXT ·andF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop326:
+loop336:
 	CMPQ    AX, $0x00000020
-	JLT     done327
+	JLT     done337
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VANDPD  Z0, Z1, Z0
@@ -9472,23 +9673,23 @@ loop326:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop326
+	JMP     loop336
 
-done327:
-loop328:
+done337:
+loop338:
 	CMPQ    AX, $0x00000008
-	JLT     done329
+	JLT     done339
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VANDPD  Z0, Z1, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop328
+	JMP     loop338
 
-done329:
+done339:
 	TESTQ     AX, AX
-	JZ        end330
+	JZ        end340
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -9500,7 +9701,7 @@ done329:
 	VANDPD    Z0, Z1, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end330:
+end340:
 	VZEROUPPER
 	RET
 
@@ -9513,9 +9714,9 @@ TEXT ·orF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop331:
+loop341:
 	CMPQ    AX, $0x00000020
-	JLT     done332
+	JLT     done342
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VORPD   Z0, Z1, Z0
@@ -9534,23 +9735,23 @@ loop331:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop331
+	JMP     loop341
 
-done332:
-loop333:
+done342:
+loop343:
 	CMPQ    AX, $0x00000008
-	JLT     done334
+	JLT     done344
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VORPD   Z0, Z1, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop333
+	JMP     loop343
 
-done334:
+done344:
 	TESTQ     AX, AX
-	JZ        end335
+	JZ        end345
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -9562,7 +9763,7 @@ done334:
 	VORPD     Z0, Z1, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end335:
+end345:
 	VZEROUPPER
 	RET
 
@@ -9577,9 +9778,9 @@ TEXT ·selectF64AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop336:
+loop346:
 	CMPQ      AX, $0x00000020
-	JLT       done337
+	JLT       done347
 	VMOVUPD   (CX)(DI*1), Z1
 	VMOVUPD   (DX)(DI*1), Z2
 	VMOVUPD   (BX)(DI*1), Z3
@@ -9606,12 +9807,12 @@ loop336:
 	VMOVUPD   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000020, AX
-	JMP       loop336
+	JMP       loop346
 
-done337:
-loop338:
+done347:
+loop348:
 	CMPQ      AX, $0x00000008
-	JLT       done339
+	JLT       done349
 	VMOVUPD   (CX)(DI*1), Z1
 	VMOVUPD   (DX)(DI*1), Z2
 	VMOVUPD   (BX)(DI*1), Z3
@@ -9620,11 +9821,11 @@ loop338:
 	VMOVUPD   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000008, AX
-	JMP       loop338
+	JMP       loop348
 
-done339:
+done349:
 	TESTQ     AX, AX
-	JZ        end340
+	JZ        end350
 	MOVQ      $0x00000008, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -9638,7 +9839,7 @@ done339:
 	VBLENDMPD Z2, Z3, K2, Z9
 	VMOVUPD   Z9, K1, (SI)(DI*1)
 
-end340:
+end350:
 	VZEROUPPER
 	RET
 
@@ -9654,9 +9855,9 @@ TEXT ·signOfSubF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop341:
+loop351:
 	CMPQ       AX, $0x00000020
-	JLT        done342
+	JLT        done352
 	VMOVUPD    (CX)(SI*1), Z3
 	VMOVUPD    (DX)(SI*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -9683,12 +9884,12 @@ loop341:
 	VMOVUPD    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, AX
-	JMP        loop341
+	JMP        loop351
 
-done342:
-loop343:
+done352:
+loop353:
 	CMPQ       AX, $0x00000008
-	JLT        done344
+	JLT        done354
 	VMOVUPD    (CX)(SI*1), Z3
 	VMOVUPD    (DX)(SI*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -9697,11 +9898,11 @@ loop343:
 	VMOVUPD    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, AX
-	JMP        loop343
+	JMP        loop353
 
-done344:
+done354:
 	TESTQ      AX, AX
-	JZ         end345
+	JZ         end355
 	MOVQ       $0x00000008, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -9716,7 +9917,7 @@ done344:
 	VPTERNLOGQ $0xea, Z1, Z2, K2, Z0
 	VMOVUPD    Z0, K1, (BX)(SI*1)
 
-end345:
+end355:
 	VZEROUPPER
 	RET
 
@@ -9731,9 +9932,9 @@ TEXT ·countF64AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop346:
+loop356:
 	CMPQ    AX, $0x00000020
-	JLT     done347
+	JLT     done357
 	VMOVUPD (CX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	VMOVUPD 64(CX)(DX*1), Z4
@@ -9744,21 +9945,21 @@ loop346:
 	VADDPD  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop346
+	JMP     loop356
 
-done347:
-loop348:
+done357:
+loop358:
 	CMPQ    AX, $0x00000008
-	JLT     done349
+	JLT     done359
 	VMOVUPD (CX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop348
+	JMP     loop358
 
-done349:
+done359:
 	TESTQ     AX, AX
-	JZ        end350
+	JZ        end360
 	MOVQ      $0x00000008, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -9769,7 +9970,7 @@ done349:
 	VMOVUPD.Z Z4, K1, Z4
 	VADDPD    Z4, Z0, Z0
 
-end350:
+end360:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z0, Z0
@@ -9795,9 +9996,9 @@ TEXT ·countAbsF64AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop351:
+loop361:
 	CMPQ    AX, $0x00000020
-	JLT     done352
+	JLT     done362
 	VMOVUPD (CX)(DX*1), Z5
 	VANDNPD Z5, Z0, Z5
 	VADDPD  Z5, Z1, Z1
@@ -9812,22 +10013,22 @@ loop351:
 	VADDPD  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop351
+	JMP     loop361
 
-done352:
-loop353:
+done362:
+loop363:
 	CMPQ    AX, $0x00000008
-	JLT     done354
+	JLT     done364
 	VMOVUPD (CX)(DX*1), Z5
 	VANDNPD Z5, Z0, Z5
 	VADDPD  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop353
+	JMP     loop363
 
-done354:
+done364:
 	TESTQ     AX, AX
-	JZ        end355
+	JZ        end365
 	MOVQ      $0x00000008, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -9839,7 +10040,7 @@ done354:
 	VMOVUPD.Z Z0, K1, Z0
 	VADDPD    Z0, Z1, Z1
 
-end355:
+end365:
 	VADDPD        Z2, Z1, Z1
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z4, Z1, Z1
@@ -9860,15 +10061,15 @@ TEXT ·treeF64AVX512(SB), $1024-24
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
 
-block356:
+block366:
 	TESTQ AX, AX
-	JZ    end359
+	JZ    end369
 	CMPQ  AX, $0x00000400
-	JLT   part357
+	JLT   part367
 	MOVQ  DX, BX
 	XORQ  SI, SI
 
-strip360:
+strip370:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -9889,9 +10090,9 @@ strip360:
 	MOVQ   $0x00000400, DI
 	SUBQ   SI, DI
 
-row361:
+row371:
 	CMPQ    DI, $0x00000000
-	JLE     done362
+	JLE     done372
 	VMOVUPD (CX)(DX*1), Z16
 	VADDPD  Z16, Z0, Z0
 	VMOVUPD 64(CX)(DX*1), Z16
@@ -9926,9 +10127,9 @@ row361:
 	VADDPD  Z16, Z15, Z15
 	ADDQ    $0x00000400, DX
 	SUBQ    $0x00000080, DI
-	JMP     row361
+	JMP     row371
 
-done362:
+done372:
 	VMOVUPD Z0, (SP)(SI*8)
 	VMOVUPD Z1, 64(SP)(SI*8)
 	VMOVUPD Z2, 128(SP)(SI*8)
@@ -9947,24 +10148,24 @@ done362:
 	VMOVUPD Z15, 960(SP)(SI*8)
 	ADDQ    $0x00000080, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip360
+	JLT     strip370
 	LEAQ    8192(BX), DX
 	SUBQ    $0x00000400, AX
-	JMP     fold358
+	JMP     fold368
 
-part357:
+part367:
 	MOVQ DX, BX
 	XORQ SI, SI
 
-strip363:
+strip373:
 	LEAQ   (BX)(SI*8), DX
 	VXORPS Z0, Z0, Z0
 	MOVQ   AX, DI
 	SUBQ   SI, DI
 
-row364:
+row374:
 	CMPQ      DI, $0x00000000
-	JLE       done365
+	JLE       done375
 	MOVQ      DI, R8
 	MOVQ      $0x00000008, R9
 	CMPQ      R8, R9
@@ -9977,17 +10178,17 @@ row364:
 	VADDPD    Z1, Z0, Z0
 	ADDQ      $0x00000400, DX
 	SUBQ      $0x00000080, DI
-	JMP       row364
+	JMP       row374
 
-done365:
+done375:
 	VMOVUPD Z0, (SP)(SI*8)
 	ADDQ    $0x00000008, SI
 	CMPQ    SI, $0x00000080
-	JLT     strip363
+	JLT     strip373
 	LEAQ    8192(BX), DX
 	XORQ    AX, AX
 
-fold358:
+fold368:
 	VMOVUPD       (SP), Z0
 	VMOVUPD       512(SP), Z1
 	VADDPD        Z1, Z0, Z0
@@ -10026,9 +10227,9 @@ fold358:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           block356
+	JMP           block366
 
-end359:
+end369:
 	VZEROUPPER
 	RET
 
@@ -10040,9 +10241,9 @@ TEXT ·streamF64AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop366:
+loop376:
 	CMPQ     AX, $0x00000020
-	JLT      done367
+	JLT      done377
 	VMOVUPD  (CX)(BX*1), Z0
 	VMOVNTPD Z0, (DX)(BX*1)
 	VMOVUPD  64(CX)(BX*1), Z0
@@ -10053,21 +10254,21 @@ loop366:
 	VMOVNTPD Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000020, AX
-	JMP      loop366
+	JMP      loop376
 
-done367:
-loop368:
+done377:
+loop378:
 	CMPQ     AX, $0x00000008
-	JLT      done369
+	JLT      done379
 	VMOVUPD  (CX)(BX*1), Z0
 	VMOVNTPD Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000008, AX
-	JMP      loop368
+	JMP      loop378
 
-done369:
+done379:
 	TESTQ     AX, AX
-	JZ        end370
+	JZ        end380
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -10077,7 +10278,7 @@ done369:
 	VMOVUPD.Z (CX)(BX*1), K1, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end370:
+end380:
 	VZEROUPPER
 	RET
 
@@ -10094,15 +10295,15 @@ TEXT ·addRowsF64AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row371:
+row381:
 	TESTQ DX, DX
-	JZ    end372
+	JZ    end382
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add373:
+add383:
 	CMPQ    SI, $0x00000020
-	JLT     added374
+	JLT     added384
 	VMOVUPD (AX), Z0
 	VADDPD  (BX), Z0, Z0
 	VMOVUPD Z0, (BX)
@@ -10118,37 +10319,37 @@ add373:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000020, SI
-	JMP     add373
+	JMP     add383
 
-added374:
-add375:
+added384:
+add385:
 	CMPQ    SI, $0x00000008
-	JLT     added376
+	JLT     added386
 	VMOVUPD (AX), Z0
 	VADDPD  (BX), Z0, Z0
 	VMOVUPD Z0, (BX)
 	ADDQ    $0x00000040, BX
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000008, SI
-	JMP     add375
+	JMP     add385
 
-added376:
-add377:
+added386:
+add387:
 	CMPQ   SI, $0x00000001
-	JLT    added378
+	JLT    added388
 	VMOVSD (AX), X0
 	VADDSD (BX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add377
+	JMP    add387
 
-added378:
+added388:
 	DECQ DX
-	JMP  row371
+	JMP  row381
 
-end372:
+end382:
 	VZEROUPPER
 	RET
 
@@ -10161,28 +10362,28 @@ TEXT ·repeatWideF64AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row379:
+row389:
 	TESTQ        BX, BX
-	JZ           end380
+	JZ           end390
 	VBROADCASTSD (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store381:
+store391:
 	CMPQ    AX, DI
-	JGE     stored382
+	JGE     stored392
 	VMOVUPD Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store381
+	JMP     store391
 
-stored382:
+stored392:
 	VMOVUPD Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row379
+	JMP     row389
 
-end380:
+end390:
 	VZEROUPPER
 	RET
 
@@ -10215,9 +10416,9 @@ TEXT ·repeatNarrowF64AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors383:
+vectors393:
 	CMPQ    R11, $0x00000002
-	JLT     last384
+	JLT     last394
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -10244,17 +10445,17 @@ vectors383:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors383
+	JMP     vectors393
 
-last384:
+last394:
 	TESTQ   R11, R11
-	JZ      end385
+	JZ      end395
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPD Z0, (BX)
 
-end385:
+end395:
 	VZEROUPPER
 	RET

@@ -1,0 +1,195 @@
+package kernels
+
+import "math"
+
+// The functions of mathematics, made of operations: so they have the same bits
+// on every device, as all that is made of these has. Each is within 2 ulp of the
+// true value (docs/numerics.md has a table), has no branch, and takes the special
+// cases by clamping and by Select. Only the numbers that a polynomial of a type's
+// precision needs differ between float32 and float64 (ByType).
+//
+// The coefficients are minimax: Remez's exchange in 60 digits, weighted so that
+// what is least is the largest error relative to the function's value. The
+// comments have the error so reached, before any rounding.
+
+// Exp is e^x: 0 for -Inf, and rounded once where it is subnormal.
+func (b *Builder) Exp(x Value) Value {
+	n, y := b.expParts(b.clamp(x))
+	return b.Mul(b.Mul(b.Add(y, b.Const(1)), b.pow2Half(n, 0.25)), b.pow2Half(n, -0.25))
+}
+
+// Log is the natural logarithm: -Inf for zeros, NaN for what is less.
+func (b *Builder) Log(x Value) Value {
+	zero, one, inf := b.Const(0), b.Const(1), b.Const(math.Inf(1))
+	// x = 2^n * (1 + f) with 1 + f between the roots of 1/2 and 2. Numbers below 1
+	// are taken 2^64 times, so that none is subnormal; and n is sought as e + 2,
+	// so that 2^-e is a normal number whatever x is.
+	small := b.Less(x, one)
+	scaled := b.Select(small, b.Mul(x, b.Const(0x1p64)), x)
+	e := b.Exponent(b.Mul(scaled, b.Const(math.Sqrt2/4)))
+	n := b.Add(e, b.Select(small, b.Const(2-64), b.Const(2)))
+	f := b.Fma(b.Mul(scaled, b.Pow2(b.Neg(e))), b.Const(0.25), b.Const(-1))
+	y := b.log1p(f, zero, n)
+	special := b.Select(b.Equal(x, zero), b.Neg(inf), b.Fma(x, inf, inf))
+	return b.Select(b.And(b.Less(zero, x), b.Less(x, inf)), y, special)
+}
+
+// Tanh is the hyperbolic tangent.
+func (b *Builder) Tanh(x Value) Value {
+	a := b.Min(b.Abs(x), b.Const(22)) // beyond, it is 1
+	z := b.Mul(a, a)
+	small := b.Fma(b.Mul(a, z), b.polynomial(z, tanh32, tanh64), a)
+	// With e = e^(-2a) it is 1 - 2e/(1+e).
+	n, y := b.expParts(b.Mul(a, b.Const(-2)))
+	s := b.Pow2(n)
+	e := b.Fma(s, y, s)
+	large := b.Sub(b.Const(1), b.Div(b.Add(e, e), b.Fma(s, y, b.Add(s, b.Const(1)))))
+	// The sign is that of x, also of zero.
+	return b.Mul(b.Sign(x), b.Select(b.Less(a, b.Const(0.6)), small, large))
+}
+
+// Sigmoid is the logistic function, 1/(1 + e^-x).
+func (b *Builder) Sigmoid(x Value) Value {
+	// With e^-x = s*t*(1+y), s and t being powers of two, it is u/(u + s + s*y),
+	// where u is 1/t: of large numbers too, which e^-x would not be.
+	n, y := b.expParts(b.clamp(b.Neg(x)))
+	s, u := b.pow2Half(n, 0.25), b.Pow2(b.Fma(n, b.Const(-0.5), b.Const(0.25)))
+	sum := b.Add(s, u)
+	rest := b.Sub(u, b.Sub(sum, s)) // of u, not in the sum
+	return b.Div(u, b.Add(sum, b.Fma(s, y, rest)))
+}
+
+// Softplus is log(1 + e^x).
+func (b *Builder) Softplus(x Value) Value {
+	// It is max(x, 0) + log(1+e) with e = e^-|x|, of which rest is what the type
+	// has no bits for. Where 1+e is more than the root of 2, it is taken as 2(1+f);
+	// f is exact either way.
+	n, y := b.expParts(b.clamp(b.Neg(b.Abs(x))))
+	s := b.Mul(b.pow2Half(n, 0.25), b.pow2Half(n, -0.25))
+	e := b.Fma(s, y, s)
+	rest := b.Fma(s, y, b.Sub(s, e))
+	large := b.Less(b.Const(math.Sqrt2-1), e)
+	f := b.Select(large, b.Fma(e, b.Const(0.5), b.Const(-0.5)), e)
+	log := b.log1p(f, rest, b.Select(large, b.Const(1), b.Const(0)))
+	return b.Add(b.Max(x, b.Const(0)), log)
+}
+
+// Erf is the error function.
+func (b *Builder) Erf(x Value) Value {
+	// erf|x| = 1 - e^-p, where p = -log(1 - erf|x|) is near a polynomial, the first
+	// term of which is apart: most of p has a rounding less. Where the polynomials
+	// end, it is 1.
+	a := b.Min(b.Abs(x), b.ByType(b.Const(4), b.Const(5.95)))
+	p := b.Fma(a, b.Const(2/math.SqrtPi), b.Mul(a, b.polynomial(a, erf32, erf64)))
+	n, y := b.expParts(b.Neg(p))
+	s := b.Pow2(n)
+	// The sign is that of x, also of zero.
+	return b.Mul(b.Sign(x), b.Fma(b.Neg(s), y, b.Sub(b.Const(1), s)))
+}
+
+// clamp keeps x, or takes the next number for which e^x is as much as 0 and
+// +Inf: of that, all parts are finite.
+func (b *Builder) clamp(x Value) Value {
+	const most32, most64 = 104, 746
+	return b.Min(b.Max(x, b.ByType(b.Const(-most32), b.Const(-most64))), b.ByType(b.Const(most32), b.Const(most64)))
+}
+
+// expParts gives a whole number n and y, with e^x = 2^n * (1+y).
+func (b *Builder) expParts(x Value) (n, y Value) {
+	n = b.round(b.Mul(x, b.Const(math.Log2E)))
+	// log 2 in two parts: n times the one is exact, and so is what it leaves of x.
+	high := b.ByType(b.Const(-0x1.62e4p-1), b.Const(-0x1.62e42fefa38p-1))
+	low := b.ByType(b.Const(-1.4286068203094172e-6), b.Const(-5.4979230187083711747e-14))
+	r := b.Fma(n, low, b.Fma(n, high, x))
+	return n, b.Fma(b.Mul(r, r), b.polynomial(r, exp32, exp64), r)
+}
+
+// pow2Half is the square root of 2^n or, for an odd n, one of two powers of two
+// next to it: that above for an offset of 1/4, that below for -1/4. Their
+// product is 2^n, also where that is no normal number.
+func (b *Builder) pow2Half(n Value, offset float64) Value {
+	return b.Pow2(b.Fma(n, b.Const(0.5), b.Const(offset)))
+}
+
+// log1p is n*log 2 + log(1+f) + rest, for 1+f between the roots of 1/2 and 2
+// and a rest below the last bit.
+func (b *Builder) log1p(f, rest, n Value) Value {
+	// With s = f/(2+f), log(1+f) is 2*atanh(s) = f - (h - s*(h+R)), h being f*f/2;
+	// so f itself, which is exact, is most of it.
+	s := b.Div(f, b.Add(f, b.Const(2)))
+	h := b.Mul(b.Mul(f, f), b.Const(0.5))
+	z := b.Mul(s, s)
+	r := b.Mul(z, b.polynomial(z, log32, log64))
+	low := b.ByType(b.Const(-1.90465429996e-9), b.Const(2.3190468138462996155e-17)) // of log 2, beyond the type
+	t := b.Fma(s, b.Add(h, r), b.Fma(n, low, rest))
+	return b.Fma(n, b.Const(math.Ln2), b.Sub(f, b.Sub(h, t)))
+}
+
+// round is x rounded to a whole number, for an x that is small beside the
+// constants.
+func (b *Builder) round(x Value) Value {
+	whole := b.ByType(b.Const(0x1.8p23), b.Const(0x1.8p52))
+	return b.Sub(b.Add(x, whole), whole)
+}
+
+// polynomial is c[0] + c[1]*x + ..., of the coefficients for the type.
+func (b *Builder) polynomial(x Value, f32, f64 []float64) Value {
+	horner := func(c []float64) Value {
+		y := b.Const(c[len(c)-1])
+		for i := len(c) - 2; i >= 0; i-- {
+			y = b.Fma(y, x, b.Const(c[i]))
+		}
+		return y
+	}
+	return b.ByType(horner(f32), horner(f64))
+}
+
+var (
+	// (e^r - 1 - r)/r^2 for |r| < 0.3467, a little more than half of log 2: to 2^-32.0
+	// and 2^-61.7 of e^r - 1.
+	exp32 = []float64{
+		0.5000000046, 0.1666666682, 0.04166635435, 8.333272818e-3,
+		1.394103576e-3, 1.991428761e-4,
+	}
+	exp64 = []float64{
+		0.5, 0.166666666666666766, 0.0416666666666667014, 8.33333333332159016e-3,
+		1.38888888888668071e-3, 1.98412698862315755e-4, 2.48015873606197424e-5, 2.75572441009601763e-6,
+		2.75572427047363221e-7, 2.510907550120669e-8, 2.09244602571893347e-9,
+	}
+
+	// (tanh(a)/a - 1)/z, z being a^2, for a < 0.6: to 2^-28.5 and 2^-57.8 of a.
+	tanh32 = []float64{
+		-0.3333329923, 0.1333195687, -0.05378655086, 0.02080488901,
+		-5.905238772e-3,
+	}
+	tanh64 = []float64{
+		-0.333333333333331337, 0.133333333333008175, -0.0539682539498318321, 0.0218694880148890102,
+		-8.86322694027171962e-3, 3.5920387093068933e-3, -1.45522230688629739e-3, 5.87211621916194659e-4,
+		-2.30444907180559025e-4, 7.937017277057595e-5, -1.72070739000096188e-5,
+	}
+
+	// (2*atanh(s)/s - 2)/z, z being s^2, for z < 0.0296, which is s of the root of
+	// 2: to 2^-30.2 and 2^-59.4 of log(1+f).
+	log32 = []float64{0.6666677825, 0.3997728653, 0.2987917107}
+	log64 = []float64{
+		0.666666666666673712, 0.39999999999394611, 0.285714287472724313, 0.222221980319003269,
+		0.181835944028276079, 0.153132340851700474, 0.148045652414870283,
+	}
+
+	// -log(1 - erf(a))/a, less 2/sqrt(pi) as the type has it, for a < 4 and
+	// a < 5.95: to 2^-31.2 and 2^-57.5 of erf(a).
+	erf32 = []float64{
+		-5.910296116e-8, 0.6366198346, 0.1027712773, -0.01911769528,
+		-2.530601835e-4, 1.799352818e-3, -7.406851956e-4, 1.674806824e-4,
+		-2.135453824e-5, 1.193294154e-6,
+	}
+	erf64 = []float64{
+		9.74852898272372406e-18, 0.636619772367583609, 0.102772603301788777, -0.0191284470050707175,
+		-2.09194694837836218e-4, 1.6962063857095926e-3, -5.90125552711258198e-4, 2.58786036032200277e-5,
+		6.44918627297692166e-5, -2.97240501799024184e-5, 3.40727218672420915e-6, 2.83513159970365575e-6,
+		-1.74153890240015225e-6, 3.36358096694581089e-7, 1.37185972763413258e-7, -1.41763718611456135e-7,
+		6.57341284004008939e-8, -2.09628379244287113e-8, 4.99774833019836146e-9, -9.0823129282413524e-10,
+		1.24842343981999186e-10, -1.26111664092736532e-11, 8.84572213605109249e-13, -3.85060800374634543e-14,
+		7.83439538007923652e-16,
+	}
+)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"gorgonia.org/tensor"
 
@@ -283,8 +282,7 @@ func limit(tb testing.TB, a arrays) runner {
 		if err := backend.Upload(b, data); err != nil {
 			tb.Fatal(err)
 		}
-		host := b.Host()
-		arrays[i] = unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(host))), n)
+		arrays[i], _ = backend.View[float32](b)
 	}
 	threads := max(1, min(runtime.GOMAXPROCS(0), n/(1<<14)))
 	var fastest runner
@@ -314,7 +312,7 @@ func copyRunner(c copier, a [4][]float32, threads int) runner {
 	edge := func(i int) int { return n / kernels.BlockSize * i / threads * kernels.BlockSize }
 	part := func(i int) {
 		first, end := edge(i), edge(i+1)
-		c.run(&a[2][first], &a[3][first], &a[0][first], &a[1][first], end-first)
+		c(&a[2][first], &a[3][first], &a[0][first], &a[1][first], end-first)
 	}
 	var round, done atomic.Int64
 	// look looks for a while whether something has happened.

@@ -22,7 +22,7 @@ var exhaustive = flag.Bool("exhaustive", false, "try the functions on all 2^32 f
 // that $ERRORCELL_DEVICE names, and compares with float64: make exhaustive.
 func TestExhaustive(t *testing.T) {
 	if !*exhaustive {
-		t.Skip("2^32 numbers take minutes; run with -exhaustive")
+		t.Skip("2^32 numbers take minutes: make exhaustive tries them")
 	}
 	dev, err := backend.Open("")
 	if err != nil {

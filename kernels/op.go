@@ -208,11 +208,6 @@ func exponent(x float64, least, most int) float64 {
 
 func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
-// Fma is x*y + z with one rounding, the value of OpFma.
-func Fma[T Float](x, y, z T) T {
-	return Apply(OpFma, [3]T{x, y, z})
-}
-
 // fma32 returns x*y + z rounded once to float32.
 //
 // The product of two float32 values is exact in float64, the sum is not, and

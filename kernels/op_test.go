@@ -164,8 +164,8 @@ func TestFma32IsExact(t *testing.T) {
 			if got, want := fma32(x, y, z), fmaExact(x, y, z); !same(got, want) {
 				t.Fatalf("fma(%x, %x, %x) = %x, want %x", x, y, z, got, want)
 			}
-			if got := Fma(x, y, z); !same(got, fma32(x, y, z)) {
-				t.Fatalf("Fma(%x, %x, %x) = %x", x, y, z, got)
+			if got := Apply(OpFma, [3]float32{x, y, z}); !same(got, fma32(x, y, z)) {
+				t.Fatalf("Apply(OpFma, %x, %x, %x) = %x", x, y, z, got)
 			}
 		}
 	})

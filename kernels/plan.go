@@ -122,8 +122,8 @@ func (s *specializer) add(n Node) int {
 }
 
 // simplify puts in the defaults of absent operands and what is for the element
-// type, and drops the operations that change no bit of any number. (x + 0 is not among them: it turns -0
-// into +0.)
+// type, and drops the operations that change no bit of any number. (x + 0 is not
+// among them: it turns -0 into +0.)
 func (s *specializer) simplify() {
 	to := make([]int, len(s.kernel.nodes))
 	for i, n := range s.kernel.nodes {

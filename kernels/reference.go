@@ -11,7 +11,7 @@ type Array[T Float] struct {
 // Reference computes a kernel as its definition reads: node by node, each over
 // whole arrays of its own shape, sums by the fixed tree. It is the definition
 // of what is right, and knows nothing of plans; backends share with it the folds
-// of the tree and Fma, which have tests of their own. Absent
+// of the tree and the functions of operations, which have tests of their own. Absent
 // optional operands are nil. The errors are those of [Kernel.Bind].
 func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 	shapes := make([]Shape, len(inputs))

@@ -305,6 +305,9 @@ func (c *Compartment) setZeros(shape kernels.Shape) error {
 
 // setAll makes the value an array of this shape, all of whose elements are x.
 func (c *Compartment) setAll(shape kernels.Shape, x float64) error {
+	if x == 0 {
+		return c.setZeros(shape)
+	}
 	data := make([]float64, shape.Len())
 	for i := range data {
 		data[i] = x

@@ -5,8 +5,6 @@ package neurons_test
 
 import (
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -108,9 +106,6 @@ func arrayOfJSON(t *testing.T, value any) any {
 // by step, and compares all compartments that were recorded.
 func TestRecordingsOfNGCLearn(t *testing.T) {
 	text, err := os.ReadFile("testdata/ngclearn/index.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("testdata/ngclearn is not there: make_goldens.py writes it")
-	}
 	must(t, err)
 	var index struct{ Cases []json.RawMessage }
 	must(t, json.Unmarshal(text, &index))

@@ -27,6 +27,15 @@ type config struct {
 	used []string // the options of some cells only that were given
 }
 
+// only is an option that some cells have and others do not, by the name of its
+// constructor.
+func only(name string, set Option) Option {
+	return func(cfg *config) error {
+		cfg.used = append(cfg.used, name)
+		return set(cfg)
+	}
+}
+
 // configure applies the options. Of those that not every cell has, the cell
 // takes the ones it names.
 func configure(opts []Option, takes ...string) (config, error) {
@@ -85,72 +94,66 @@ func WithDType(dtype kernels.DType) Option {
 
 // WithLoss picks what the compartment L means; [Mismatch] is the default.
 func WithLoss(loss Loss) Option {
-	return func(cfg *config) error {
+	return only("WithLoss", func(cfg *config) error {
 		if int(loss) >= len(losses) {
 			return because(ErrArgument, "there is no loss %v: Mismatch and L1 are", loss)
 		}
 		cfg.loss = loss
-		cfg.used = append(cfg.used, "WithLoss")
 		return nil
-	}
+	})
 }
 
 // WithBatchSize is ngc-learn's batch_size: how many patterns there are in the
 // values that the constructor and Reset leave. What is set later may be a batch
 // of any size.
 func WithBatchSize(patterns int) Option {
-	return func(cfg *config) error {
+	return only("WithBatchSize", func(cfg *config) error {
 		if patterns < 1 {
 			return because(ErrArgument, "batch_size is %d, at least 1 is wanted", patterns)
 		}
 		cfg.batchSize = patterns
-		cfg.used = append(cfg.used, "WithBatchSize")
 		return nil
-	}
+	})
 }
 
 // WithShape is ngc-learn's shape: how the units of a pattern are arranged, such
 // as height, width and channels, in the values that the constructor and Reset
 // leave. There must be n_units of them.
 func WithShape(shape ...int) Option {
-	return func(cfg *config) error {
+	return only("WithShape", func(cfg *config) error {
 		cfg.shape = append(kernels.Shape{}, shape...)
-		cfg.used = append(cfg.used, "WithShape")
 		return nil
-	}
+	})
 }
 
 // WithScale is ngc-learn's scale, the first value of the compartment Scale: a
 // number, of which the compartment is of shape (1, 1), or what
 // [Compartment.Set] takes, where a slice has shape (len,).
 func WithScale(scale any) Option {
-	return func(cfg *config) error {
+	return only("WithScale", func(cfg *config) error {
 		cfg.scale = scale
-		cfg.used = append(cfg.used, "WithScale")
 		return nil
-	}
+	})
 }
 
 // WithSigma is ngc-learn's sigma, the first value of the compartment Sigma, as
 // [WithScale] is of Scale. Whatever its name, ngc-learn takes it for the
 // variance, not for the standard deviation.
 func WithSigma(sigma any) Option {
-	return func(cfg *config) error {
+	return only("WithSigma", func(cfg *config) error {
 		cfg.scale = sigma
-		cfg.used = append(cfg.used, "WithSigma")
 		return nil
-	}
+	})
 }
 
 // WithGatedLoss makes the loss L that of the units that modulator and mask let
 // pass, each deviation times its modulator and its mask, as the derivatives are.
 // ngc-learn has no such loss: there L is never gated.
 func WithGatedLoss() Option {
-	return func(cfg *config) error {
+	return only("WithGatedLoss", func(cfg *config) error {
 		cfg.gatedLoss = true
-		cfg.used = append(cfg.used, "WithGatedLoss")
 		return nil
-	}
+	})
 }
 
 // WithScaleDerivative makes dScale or dSigma the derivative of the cell's log
@@ -159,34 +162,31 @@ func WithGatedLoss() Option {
 // shape, and is summed over what shares an element of it; a scale of one number
 // for each pattern, shape (B, 1), is an [ErrShape].
 func WithScaleDerivative() Option {
-	return func(cfg *config) error {
+	return only("WithScaleDerivative", func(cfg *config) error {
 		cfg.scaleDerivative = true
-		cfg.used = append(cfg.used, "WithScaleDerivative")
 		return nil
-	}
+	})
 }
 
 // WithWindow is ngc-learn's ema_window_len, 10 by default: over how many
 // episodes [RewardErrorCell.Evolve] averages.
 func WithWindow(episodes int) Option {
-	return func(cfg *config) error {
+	return only("WithWindow", func(cfg *config) error {
 		if episodes < 1 {
 			return because(ErrArgument, "ema_window_len is %d, at least 1 is wanted", episodes)
 		}
 		cfg.window = episodes
-		cfg.used = append(cfg.used, "WithWindow")
 		return nil
-	}
+	})
 }
 
 // WithOnlinePredictor is ngc-learn's use_online_predictor, true by default: see
 // [RewardErrorCell].
 func WithOnlinePredictor(online bool) Option {
-	return func(cfg *config) error {
+	return only("WithOnlinePredictor", func(cfg *config) error {
 		cfg.online = online
-		cfg.used = append(cfg.used, "WithOnlinePredictor")
 		return nil
-	}
+	})
 }
 
 func unused() Option { return func(*config) error { return nil } }

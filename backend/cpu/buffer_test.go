@@ -69,7 +69,7 @@ func buffersAreAligned[T kernels.Float](t *testing.T, dev backend.Device) {
 func TestLargeBuffersBeginApart(t *testing.T) {
 	page := hugePage()
 	if page < within || page > large/minHuge {
-		t.Skipf("a huge page is %d bytes", page)
+		t.Skipf("the huge pages that the system gives to who asks are %d bytes, %d to %d are wanted: /sys/kernel/mm/transparent_hugepage/enabled must be madvise", page, within, large/minHuge)
 	}
 	seen := map[uintptr]bool{}
 	for range 16 {

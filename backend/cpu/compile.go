@@ -136,7 +136,7 @@ func (c *compiler[T]) useFused(p kernels.Pass) bool {
 	call := &fusedCall{Fused: c.kit.fused[i]}
 	c.pass.fused, c.pass.span = call, longSpan
 	for i, index := range origin.Operands {
-		to := c.load(index, c.kindOf(index))
+		to := c.load(index, origin.Kinds[i])
 		switch {
 		case f.Operands[i] == form.Uniform:
 			to.source = element
@@ -154,14 +154,6 @@ func (c *compiler[T]) useFused(p kernels.Pass) bool {
 		c.pass.sums = append(c.pass.sums, sum[T]{index: index, exact: f.Sums[i].Count})
 	}
 	return true
-}
-
-// kindOf is the kind of an operand: of an input or, after them, of a sum.
-func (c *compiler[T]) kindOf(index int) kernels.Kind {
-	if inputs := c.plan.Kernel.NumInputs(); index >= inputs {
-		return c.plan.Sums[index-inputs].Kind
-	}
-	return c.plan.Signature.Kinds[index]
 }
 
 // useLoops makes the pass steps, one for each operation.

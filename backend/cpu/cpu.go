@@ -6,9 +6,10 @@
 //	cpu:avx2       AVX2 with FMA
 //	cpu:generic    plain Go, on any machine
 //
-// of which the tag purego leaves out all but the last, with the options threads=N (the default is GOMAXPROCS, which respects the
-// process's CPU affinity and its cgroup's limit) and fused=off, which runs all
-// kernels block at a time, for checks and measurements.
+// of which the tag purego leaves out all but the last, with the options threads=N
+// (the default is GOMAXPROCS, which respects the process's CPU affinity and its
+// cgroup's limit) and fused=off, which runs all kernels block at a time, for
+// checks and measurements.
 //
 // A pass of a kernel whose form has a fused function runs in that: one loop
 // that loads, computes, stores and sums. Any other runs block at a time: for
@@ -39,10 +40,8 @@ const maxThreads = 1024
 
 // variants are the ways to run a kernel, the best first.
 var variants = []variant{
-	{name: "avx512", isa: "AVX-512", simd: &simd.AVX512, note: "vectors of 64 bytes", minPart: 16 * 1024, needs: []cpuid.FeatureID{
-		cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2}},
-	{name: "avx2", isa: "AVX2", simd: &simd.AVX2, note: "vectors of 32 bytes", minPart: 16 * 1024, needs: []cpuid.FeatureID{
-		cpuid.AVX2, cpuid.FMA3}},
+	{name: "avx512", isa: "AVX-512", simd: &simd.AVX512, note: "vectors of 64 bytes", minPart: 16 * 1024},
+	{name: "avx2", isa: "AVX2", simd: &simd.AVX2, note: "vectors of 32 bytes", minPart: 16 * 1024},
 	{name: "generic", isa: "plain Go", note: "runs on any processor", minPart: 4 * 1024},
 }
 
@@ -50,7 +49,6 @@ var variants = []variant{
 type variant struct {
 	name, isa, note string
 	simd            *simd.ISA // nil for plain Go
-	needs           []cpuid.FeatureID
 	// minPart is the number of elements below which a part is not worth
 	// bringing another thread in: see docs/performance.md.
 	minPart int
@@ -68,10 +66,8 @@ func (v *variant) missing() string {
 		return "this program is built with the tag purego, which leaves " + v.isa + " out"
 	}
 	var names []string
-	for _, f := range v.needs {
-		if !cpuid.CPU.Supports(f) {
-			names = append(names, f.String())
-		}
+	for _, f := range v.simd.Missing() {
+		names = append(names, f.String())
 	}
 	if len(names) == 0 {
 		return ""

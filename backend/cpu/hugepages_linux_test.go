@@ -20,7 +20,7 @@ import (
 func TestLargeBuffersAskForHugePages(t *testing.T) {
 	page := hugePage()
 	if page == 0 || page > large {
-		t.Skipf("the system gives no huge pages to who asks, or too large ones: %d bytes", page)
+		t.Skipf("the huge pages that the system gives to who asks are %d bytes, up to %d are wanted: /sys/kernel/mm/transparent_hugepage/enabled must be madvise", page, large)
 	}
 	dev, err := backend.Open("cpu")
 	if err != nil {
@@ -39,7 +39,7 @@ func TestLargeBuffersAskForHugePages(t *testing.T) {
 		t.Skipf("the system refuses the advice: %v", err)
 	}
 	if flagged(t, control, page) == 0 {
-		t.Skip("/proc/self/smaps does not show the advice")
+		t.Skip("/proc/self/smaps does not show the advice, as under an emulator: run on Linux itself")
 	}
 	b, err := dev.NewBuffer(kernels.F32, n+1)
 	if err != nil {
@@ -90,7 +90,7 @@ func flagged(t *testing.T, memory []byte, page int) int {
 		}
 	}
 	if !flags {
-		t.Skip("/proc/self/smaps has no flags")
+		t.Skip("/proc/self/smaps has no VmFlags: Linux has them since 3.8")
 	}
 	return n
 }

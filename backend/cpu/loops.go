@@ -67,11 +67,7 @@ func loops[T kernels.Float]() map[kernels.Op]loop[T] {
 		kernels.OpAnd:       func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return min(x, y) }) },
 		kernels.OpOr:        func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return max(x, y) }) },
 		kernels.OpSelect:    selectLoop[T],
-		kernels.OpFma: func(dst, a, b, c []T) {
-			for i := range dst {
-				dst[i] = kernels.Fma(a[i], b[i], c[i])
-			}
-		},
+		kernels.OpFma:       fma(kernels.Function[T](kernels.OpFma)),
 	}
 	// These work on the bits, so each type has its own.
 	switch table := any(table).(type) {
@@ -128,6 +124,16 @@ func div[T kernels.Float](dst, a, b, _ []T) {
 	a, b = a[:len(dst)], b[:len(dst)]
 	for i := range dst {
 		dst[i] = a[i] / b[i]
+	}
+}
+
+// fma is the loop of the operation, whose rounding no shorter code has.
+func fma[T kernels.Float](f func([3]T) T) loop[T] {
+	return func(dst, a, b, c []T) {
+		a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
+		for i := range dst {
+			dst[i] = f([3]T{a[i], b[i], c[i]})
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"go/types"
 	"slices"
-	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
@@ -192,8 +191,11 @@ func allowSplit(f *ir.File) {
 // does not have, which the allocator does not look at.
 func (f *file) checkRegisters(compiled *ir.File) error {
 	for _, fn := range compiled.Functions() {
-		if f.isa != avx512 && slices.ContainsFunc(fn.ISA, func(s string) bool { return strings.HasPrefix(s, "AVX512") }) {
-			return fmt.Errorf("%s needs %v", fn.Name, fn.ISA)
+		for _, feature := range fn.ISA {
+			// What every processor of these sets has is not asked for.
+			if !slices.Contains(append(f.isa.needs, "AVX", "CMOV", "MMX+", "SSE2"), feature) {
+				return fmt.Errorf("%s needs %s, which %s does not say", fn.Name, feature, f.isa.name)
+			}
 		}
 		for _, i := range fn.Instructions() {
 			for _, r := range i.Registers() {

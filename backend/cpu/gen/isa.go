@@ -19,6 +19,8 @@ import (
 type isa struct {
 	name  string
 	bytes int // of a vector
+	// needs are the features of a processor that it is, by cpuid's names.
+	needs []string
 	// unroll is how many vectors an iteration of the main loop computes.
 	unroll int
 	// accumulators is how many vectors of running sums fit into the registers
@@ -51,7 +53,7 @@ type isa struct {
 }
 
 var avx2 = &isa{
-	name: "AVX2", bytes: 32, unroll: 4, accumulators: 8,
+	name: "AVX2", bytes: 32, needs: []string{"AVX2", "FMA3"}, unroll: 4, accumulators: 8,
 	vector: (*build.Context).YMM,
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsX() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
@@ -100,7 +102,7 @@ var avx2 = &isa{
 }
 
 var avx512 = &isa{
-	name: "AVX512", bytes: 64, unroll: 4, accumulators: 16,
+	name: "AVX512", bytes: 64, needs: []string{"AVX512F", "AVX512DQ", "AVX512BW", "AVX512VL", "BMI2"}, unroll: 4, accumulators: 16,
 	vector: (*build.Context).ZMM,
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsY() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {

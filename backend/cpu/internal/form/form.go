@@ -45,9 +45,10 @@ type Form struct {
 // Origin says where the operands, results and sums of a form are in the plan
 // that it was taken from.
 type Origin struct {
-	Operands []int // index of an input or, from NumInputs on, of a sum of an earlier pass
-	Results  []int // index of an output
-	Sums     []int // index of a sum
+	Operands []int          // index of an input or, from NumInputs on, of a sum of an earlier pass
+	Kinds    []kernels.Kind // of the operands
+	Results  []int          // index of an output
+	Sums     []int          // index of a sum
 }
 
 // Of is the form of a pass. It has none if it sums over the batch axis.
@@ -66,12 +67,12 @@ func Of(plan *kernels.Plan, p kernels.Pass) (Form, Origin, bool) {
 			if !ok {
 				i = len(f.Operands)
 				at[index] = i
-				access := Stream
-				if kind := plan.KindOf(n); kind == kernels.Scalar && p.Kind != kernels.Scalar {
+				access, kind := Stream, plan.KindOf(n)
+				if kind == kernels.Scalar && p.Kind != kernels.Scalar {
 					access = Uniform
 				}
 				f.Operands = append(f.Operands, access)
-				o.Operands = append(o.Operands, index)
+				o.Operands, o.Kinds = append(o.Operands, index), append(o.Kinds, kind)
 			}
 			n = kernels.Node{Op: kernels.OpInput, Index: i}
 		}

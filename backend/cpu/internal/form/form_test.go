@@ -51,7 +51,7 @@ func TestShared(t *testing.T) {
 	if modulator.String() != mask.String() || !reflect.DeepEqual(modulator, mask) {
 		t.Errorf("a modulator and a mask make two forms:\n%v\n%v", modulator, mask)
 	}
-	want := Origin{Operands: []int{0, 1, kernels.Laplacian.InputIndex("modulator")}, Results: []int{0, 1}, Sums: []int{0}}
+	want := Origin{Operands: []int{0, 1, kernels.Laplacian.InputIndex("modulator")}, Kinds: []kernels.Kind{kernels.Full, kernels.Full, kernels.Full}, Results: []int{0, 1}, Sums: []int{0}}
 	if !reflect.DeepEqual(origin, want) {
 		t.Errorf("the origin is %v, wanted %v", origin, want)
 	}

@@ -7,7 +7,10 @@
 package simd
 
 import (
+	"slices"
 	"unsafe"
+
+	"github.com/klauspost/cpuid/v2"
 
 	"errorcell/kernels"
 )
@@ -95,9 +98,17 @@ type Set[T kernels.Float] struct {
 
 // ISA is the functions of an instruction set.
 type ISA struct {
+	// Needs is what a processor must have to run them.
+	Needs []cpuid.FeatureID
+
 	F32 Set[float32]
 	F64 Set[float64]
 }
 
 // Empty reports whether the build left the functions out.
 func (s *ISA) Empty() bool { return s.F32.Width == 0 }
+
+// Missing is what this processor lacks to run them.
+func (s *ISA) Missing() []cpuid.FeatureID {
+	return slices.DeleteFunc(slices.Clone(s.Needs), func(f cpuid.FeatureID) bool { return cpuid.CPU.Supports(f) })
+}

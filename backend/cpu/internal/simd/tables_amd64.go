@@ -4,10 +4,15 @@
 
 package simd
 
-import "errorcell/kernels"
+import (
+	"github.com/klauspost/cpuid/v2"
+
+	"errorcell/kernels"
+)
 
 // AVX2 is the functions that use AVX2.
 var AVX2 = ISA{
+	Needs: []cpuid.FeatureID{cpuid.AVX2, cpuid.FMA3},
 	F32: Set[float32]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX2, gaussianStreamingF32AVX2},
@@ -116,6 +121,7 @@ var AVX2 = ISA{
 
 // AVX512 is the functions that use AVX512.
 var AVX512 = ISA{
+	Needs: []cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2},
 	F32: Set[float32]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX512, gaussianStreamingF32AVX512},

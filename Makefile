@@ -66,7 +66,7 @@ test: needs-go ## vet and test every module, then the library under the race det
 	$(call each,test -vet=all $(TESTFLAGS) ./...)
 	go test -vet=all -tags purego -short $(TESTFLAGS) ./backend/cpu/... ./bench
 	$(call emulated,arm64,linux,$(QEMU_ARM64),./kernels ./backend/cpu/...)
-	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell),echo "CUDA tests skipped: they need Linux and a C compiler")
+	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell ./neurons),echo "CUDA tests skipped: they need Linux and a C compiler")
 	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
 	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
 	else echo "race detector skipped: it needs a C compiler"; fi
@@ -114,7 +114,7 @@ fuzz: needs-go ## run every fuzz test for FUZZTIME
 	go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; done; done
 
 exhaustive: needs-go ## try exp, log and so on with all float32 numbers, for minutes each
-	go test -run 'TestExhaustive/$(FUNCTION)' -exhaustive -timeout 0 -v $(TESTFLAGS) ./kernels
+	go test ./kernels -run 'TestExhaustive/$(FUNCTION)' -timeout 0 -v $(TESTFLAGS) -exhaustive
 
 sass: needs-go ## show the GPU's machine code by architecture: registers, memory, instructions
 	go run ./kernels/ptx/cmd/sass -fetch

@@ -20,8 +20,8 @@ func TestNothingIsAllocated(t *testing.T) {
 		for _, dtype := range []kernels.DType{kernels.F32, kernels.F64} {
 			cell := newCell(t, "e0", units, neurons.On(dev), neurons.WithDType(dtype))
 			from := newCell(t, "e1", units, neurons.On(dev), neurons.WithDType(dtype))
-			must(t, neurons.Connect(from.DerivMean(), cell.Target(), neurons.Overwrite))
-			must(t, neurons.Connect(from.DerivMean(), cell.Target(), neurons.Additive))
+			must(t, neurons.Connect(from.DerivMean(), cell.DerivTarget(), neurons.Overwrite))
+			must(t, neurons.Connect(from.DerivMean(), cell.DerivTarget(), neurons.Additive))
 			must(t, from.DerivMean().SetFloat32s(x32))
 			for _, c := range []struct {
 				name string

@@ -24,10 +24,11 @@ type Compartment struct {
 	display string // ngc-learn's display_name
 	unit    string // ngc-learn's units
 
-	set   bool
-	shape kernels.Shape  // never nil; of the value, if set
-	buf   backend.Buffer // nil before the first value; kept for the next while not set
-	one   [1]float64     // room for SetScalar
+	value   *array        // nil while it holds none
+	shape   kernels.Shape // never nil; of the value, if there is one
+	wire    *wire         // the last that overwrites it, nil if none does
+	watched bool          // what is set is looked at for infinities and NaN
+	one     [1]float64    // room for a single number
 }
 
 func newCompartment(of *component, name, absent string) *Compartment {
@@ -62,7 +63,7 @@ func (c *Compartment) String() string {
 // IsSet reports whether the compartment holds a value. That of a modulator is
 // consumed by a step, that of a loss is absent until the first; both are None or
 // missing in ngc-learn.
-func (c *Compartment) IsSet() bool { return c != nil && c.set }
+func (c *Compartment) IsSet() bool { return c != nil && c.value != nil }
 
 // Shape is the shape of the value, empty for a single number's, and nil if
 // there is none.
@@ -95,81 +96,92 @@ func (c *Compartment) checkSet() error {
 	if err := c.checkOpen(); err != nil {
 		return err
 	}
-	if !c.set {
+	if c.value == nil {
 		return c.fail(because(ErrAbsent, "it holds no value: %s", c.absent))
 	}
 	return nil
 }
 
-// room is a buffer for n numbers: the one there is where the size fits, else a
-// new one, which the caller hands to adopt or closes.
-func (c *Compartment) room(n int) (backend.Buffer, error) {
-	if c.buf != nil && c.buf.Len() == n {
-		return c.buf, nil
+// checkSettable finds what speaks against a value set by hand.
+func (c *Compartment) checkSettable() error {
+	if err := c.checkOpen(); err != nil {
+		return err
 	}
-	buf, err := c.of.dev.NewBuffer(c.of.dtype, n)
-	return buf, c.fail(err)
+	if c.wire != nil {
+		return c.fail(because(ErrWired, "the wire from %v would overwrite it before it is used: set that, or Disconnect %v first", c.wire.src, c))
+	}
+	return nil
 }
 
-// adopt makes a buffer that room gave the compartment's value. The old one is
-// closed; should that fail, the value is good all the same, and a device that
-// is broken says so at its next use.
-func (c *Compartment) adopt(buf backend.Buffer, shape kernels.Shape) {
-	if c.set && c.buf == buf && slices.Equal(c.shape, shape) {
-		return // as after most steps
+// writable is an array for n numbers: the compartment's own, if nobody else
+// holds it and the size fits, else another, which the caller hands to adopt or
+// discard.
+func (c *Compartment) writable(n int) (*array, error) {
+	if a := c.value; a != nil && a.holders == 1 && !a.content.isUniform() && a.buf.Len() == n {
+		return a, nil
 	}
-	c.shape = append(c.shape[:0], shape...)
-	c.set = true
-	if old := c.buf; old != nil && old != buf {
-		old.Close()
-	}
-	c.buf = buf
+	return c.of.store.take(n)
 }
 
-// discard closes a buffer that room gave and nobody adopted.
-func (c *Compartment) discard(buf backend.Buffer) {
-	if buf != nil && buf != c.buf {
-		buf.Close() // the error that led here is the one to report
+// adopt makes an array the compartment's value. The old one is free if nobody
+// else holds it.
+func (c *Compartment) adopt(a *array, shape kernels.Shape) {
+	if !slices.Equal(c.shape, shape) {
+		c.shape = append(c.shape[:0], shape...)
+	}
+	if a == c.value {
+		return
+	}
+	a.holders++
+	c.forget()
+	c.value = a
+}
+
+// discard gives back an array that writable gave and nobody adopted.
+func (c *Compartment) discard(a *array) {
+	if a != nil && a.holders == 0 {
+		c.of.store.put(a)
 	}
 }
 
-// release gives the memory back, for good. It may be called on a nil
+// forget leaves the compartment without a value. It may be called on a nil
 // Compartment.
-func (c *Compartment) release() error {
-	if c == nil {
-		return nil
+func (c *Compartment) forget() {
+	if c != nil && c.value != nil {
+		c.of.store.drop(c.value)
+		c.value = nil
 	}
-	c.set = false
-	if c.buf == nil {
-		return nil
-	}
-	buf := c.buf
-	c.buf = nil
-	return c.fail(buf.Close())
 }
 
-// swap exchanges the values of two compartments of one component.
-func (c *Compartment) swap(d *Compartment) {
-	c.set, d.set = d.set, c.set
-	c.shape, d.shape = d.shape, c.shape
-	c.buf, d.buf = d.buf, c.buf
-}
-
-// isShape compares without allocating; a nil shape is an absent value's.
-func (c *Compartment) isShape(s kernels.Shape) bool {
-	if !c.set || s == nil {
-		return !c.set && s == nil
+// own sees to it that the value is an array that nobody else holds, with memory
+// for each number.
+func (c *Compartment) own() error {
+	a := c.value
+	switch {
+	case a.content.isUniform():
+		full, err := c.of.store.spread(a, c.shape.Len())
+		if err != nil {
+			return err
+		}
+		c.adopt(full, c.shape)
+	case a.holders > 1:
+		copied, err := c.of.store.clone(a)
+		if err != nil {
+			return err
+		}
+		c.adopt(copied, c.shape)
 	}
-	return slices.Equal(c.shape, s)
+	c.value.content = numbers
+	return nil
 }
 
 // Clear leaves the compartment without a value, like ngc-learn's None. Its
 // memory waits for the next one.
 func (c *Compartment) Clear() error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkSettable(); err != nil {
 		return err
 	}
-	c.set = false
+	c.forget()
 	return nil
 }
 
@@ -217,7 +229,7 @@ func (c *Compartment) SetFloat64s(data []float64, shape ...int) error {
 
 // SetScalar sets a single number, of shape ().
 func (c *Compartment) SetScalar(x float64) error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkSettable(); err != nil {
 		return err
 	}
 	c.one[0] = x
@@ -229,7 +241,7 @@ func (c *Compartment) SetScalar(x float64) error {
 // clears the compartment. Masked elements and memory that only another device
 // can reach are errors.
 func (c *Compartment) SetTensor(t *tensor.Dense) error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkSettable(); err != nil {
 		return err
 	}
 	if t == nil {
@@ -253,7 +265,7 @@ func setTensor[T kernels.Float](c *Compartment, t *tensor.Dense, memory []T) err
 }
 
 func setSlice[T kernels.Float](c *Compartment, data []T, shape []int) error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkSettable(); err != nil {
 		return err
 	}
 	if shape != nil {
@@ -276,43 +288,36 @@ func assign[T kernels.Float](c *Compartment, data []T, shape kernels.Shape) erro
 	if n != len(data) {
 		return c.fail(because(ErrShape, "%d numbers are given, shape %s has %d", len(data), shape.String(), n))
 	}
-	buf, err := c.room(n)
-	if err != nil {
-		return err
-	}
-	if err := write(buf, data); err != nil {
-		c.discard(buf)
+	var a *array
+	if err := c.of.store.again(func() (err error) { a, err = c.writable(n); return err }); err != nil {
 		return c.fail(err)
 	}
-	c.adopt(buf, shape)
-	return nil
-}
-
-// setZeros makes the value zeros of this shape.
-func (c *Compartment) setZeros(shape kernels.Shape) error {
-	buf, err := c.room(shape.Len())
-	if err != nil {
-		return err
+	a.content = numbers
+	if err := write(a.buf, data); err != nil {
+		c.discard(a)
+		c.of.store.trim() // the error that led here is the one to report
+		return c.fail(err)
 	}
-	if buf == c.buf { // a new one has zeros already
-		if err := clearBuffer(buf); err != nil {
-			return c.fail(err)
-		}
+	if c.watched && allFinite(data) {
+		a.content = finite
 	}
-	c.adopt(buf, shape)
+	resized := c.value != nil && !c.value.content.isUniform() && c.value.buf.Len() != n
+	c.adopt(a, shape)
+	if resized {
+		return c.fail(c.of.store.trim()) // what waits has sizes that may not come again
+	}
 	return nil
 }
 
 // setAll makes the value an array of this shape, all of whose elements are x.
+// It takes no memory for them.
 func (c *Compartment) setAll(shape kernels.Shape, x float64) error {
-	if x == 0 {
-		return c.setZeros(shape)
+	a, err := c.of.store.constant(x)
+	if err != nil {
+		return c.fail(err)
 	}
-	data := make([]float64, shape.Len())
-	for i := range data {
-		data[i] = x
-	}
-	return assign(c, data, shape)
+	c.adopt(a, shape)
+	return nil
 }
 
 // Tensor is a copy of the value: a tensor with its own memory, with elements
@@ -372,10 +377,24 @@ func readAll[T kernels.Float](c *Compartment) ([]T, error) {
 		return nil, err
 	}
 	data := make([]T, c.shape.Len())
-	if err := read(c.buf, data); err != nil {
-		return nil, c.fail(err)
+	if err := copyOut(c, data); err != nil {
+		return nil, err
 	}
 	return data, nil
+}
+
+// copyOut reads the value, of which dst has the size.
+func copyOut[T kernels.Float](c *Compartment, dst []T) error {
+	if !c.value.content.isUniform() {
+		return c.fail(read(c.value.buf, dst))
+	}
+	if err := read(c.value.buf, c.one[:]); err != nil {
+		return c.fail(err)
+	}
+	for i := range dst {
+		dst[i] = T(c.one[0])
+	}
+	return nil
 }
 
 func readInto[T kernels.Float](c *Compartment, dst []T) error {
@@ -385,25 +404,36 @@ func readInto[T kernels.Float](c *Compartment, dst []T) error {
 	if n := c.shape.Len(); n != len(dst) {
 		return c.fail(because(ErrShape, "it holds %d numbers of shape %v, there is room for %d", n, c.shape, len(dst)))
 	}
-	return c.fail(read(c.buf, dst))
+	return copyOut(c, dst)
 }
 
 // Resize gives the compartment a value of this shape that is still to be
 // written, through [Compartment.View]: until then it has the old numbers where
 // their count is the same, else zeros.
 func (c *Compartment) Resize(shape ...int) error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkSettable(); err != nil {
 		return err
 	}
 	n, err := shapeLen(shape)
 	if err != nil {
 		return c.fail(err)
 	}
-	buf, err := c.room(n)
-	if err != nil {
-		return err
+	if c.value != nil && c.shape.Len() == n {
+		if err := c.own(); err != nil {
+			return c.fail(err)
+		}
+		c.adopt(c.value, shape)
+		return nil
 	}
-	c.adopt(buf, shape)
+	var a *array
+	if err := c.of.store.again(func() (err error) { a, err = c.of.store.take(n); return err }); err != nil {
+		return c.fail(err)
+	}
+	if err := fillBuffer(a.buf, 0); err != nil {
+		c.discard(a)
+		return c.fail(err)
+	}
+	c.adopt(a, shape)
 	return nil
 }
 
@@ -411,14 +441,16 @@ func (c *Compartment) Resize(shape ...int) error {
 // and the host can reach the device's memory; elsewhere, and for a compartment
 // without a value, it is false. It waits for the steps given to the device so
 // far. The slice is for reading and writing until the next use of the
-// compartment or step of its component; ask for it anew then.
-func (c *Compartment) View() ([]float32, bool) { return view[float32](c) }
-
-func view[T kernels.Float](c *Compartment) ([]T, bool) {
-	if c.checkSet() != nil || c.of.dev.Sync() != nil {
+// compartment or step of its component; ask for it anew then. It is no other
+// compartment's: a value that a wire has brought is copied.
+func (c *Compartment) View() ([]float32, bool) {
+	if c.checkSet() != nil || c.value.buf.Host() == nil || c.of.dtype != kernels.F32 {
 		return nil, false
 	}
-	return backend.View[T](c.buf)
+	if c.of.dev.Sync() != nil || c.own() != nil {
+		return nil, false
+	}
+	return backend.View[float32](c.value.buf)
 }
 
 // maxElements keeps every size in bytes within an int.

@@ -17,10 +17,17 @@ type component struct {
 	dtype        kernels.DType
 	dev          backend.Device // nil once closed
 	ownsDevice   bool
+	context      *Context // nil if it is in none
+	store        *store   // where the compartments' arrays are from
+	batchSize    int      // ngc-learn's batch_size
 	compartments []*Compartment
 	aliases      map[string]*Compartment // by their other names
 	hidden       []*Compartment          // with values that only steps need
-	wires        []*wire                 // in the order in which they were connected
+	batched      []*Compartment          // that have a batch's shape, and that reset leaves
+	methods      []*method
+	wanted       []*Compartment // at which a wire must arrive
+	wires        []*wire        // in the order in which they were connected
+	gather       *sequence
 }
 
 // start checks what every constructor is given and finds the device.
@@ -32,6 +39,13 @@ func (c *component) start(name string, units int, cfg config) error {
 	if units < 1 {
 		return c.fail(because(ErrArgument, "n_units is %d, at least 1 is wanted", units))
 	}
+	if units > maxElements/cfg.batchSize {
+		return c.fail(because(backend.ErrMemory, "a batch of %d patterns of n_units = %d is larger than memory can be", cfg.batchSize, units))
+	}
+	c.batchSize = cfg.batchSize
+	if cfg.context != nil {
+		return c.fail(cfg.context.admit(c))
+	}
 	c.dev = cfg.device
 	if c.dev == nil {
 		dev, err := backend.Open(cfg.spec)
@@ -40,6 +54,7 @@ func (c *component) start(name string, units int, cfg config) error {
 		}
 		c.dev, c.ownsDevice = dev, true
 	}
+	c.store = newStore(c.dev, c.dtype)
 	return nil
 }
 
@@ -57,34 +72,12 @@ func (c *component) hide(name string) *Compartment {
 	return comp
 }
 
-// renewal is a compartment that a step reads and replaces: the step computes
-// the next value, and a swap puts it in place once nothing more can fail.
-type renewal struct{ comp, next *Compartment }
-
-func (c *component) renewing(comp *Compartment) renewal { return renewal{comp, c.hide(comp.name)} }
-
-func (r renewal) swap() { r.comp.swap(r.next) }
-
-// run runs steps, none of which but the last may write into a compartment that
-// users see, and puts the renewed values in place once all have succeeded.
-func (c *component) run(steps []*step, renewals []renewal) error {
-	if err := c.checkOpen(); err != nil {
-		return err
-	}
-	for _, s := range steps {
-		if err := s.run(); err != nil {
-			return c.fail(err)
-		}
-	}
-	for _, r := range renewals {
-		r.swap()
-	}
-	return nil
-}
-
 // fail adds the component's name to an error that does not have one yet.
 func (c *component) fail(err error) error {
-	if named := (*Error)(nil); err == nil || errors.As(err, &named) {
+	if err == nil {
+		return nil
+	}
+	if named := (*Error)(nil); errors.As(err, &named) {
 		return err
 	}
 	return &Error{Component: c.name, Err: err}
@@ -137,19 +130,58 @@ func (c *component) Clamp(name string, value any) error {
 }
 
 // Gather lets every wire that arrives here deliver, in the order in which they
-// were connected. It stops at the first that fails; those before it have
-// delivered.
+// were connected. If one cannot, none does.
 func (c *component) Gather() error {
 	if err := c.checkOpen(); err != nil {
 		return err
 	}
-	for _, w := range c.wires {
-		if err := w.deliver(); err != nil {
-			return err
+	if c.gather == nil {
+		c.gather = newSequence(c.dev, c.arrivals())
+	}
+	return c.fail(c.gather.run())
+}
+
+// BatchSize is ngc-learn's batch_size: how many patterns there are in the
+// values that Reset leaves.
+func (c *component) BatchSize() int { return c.batchSize }
+
+// SetBatchSize changes how many patterns there are in a batch and begins anew
+// with that many: it is a Reset, and what a Reset leaves alone becomes zeros if
+// its shape has the batch in it. A scale and other parameters stay.
+func (c *component) SetBatchSize(patterns int) error {
+	if err := c.checkBatchSize(patterns); err != nil {
+		return err
+	}
+	was := c.batchSize
+	c.batchSize = patterns
+	ops := []op{}
+	for _, m := range c.methods {
+		if m.name == "reset" {
+			ops = append(ops, m.ops...)
 		}
+	}
+	ops = append(ops, c.fills(0, func() []int { return []int{c.batchSize, c.units} }, c.batched...)...)
+	if err := newSequence(c.dev, ops).run(); err != nil {
+		c.batchSize = was
+		return c.fail(err)
 	}
 	return nil
 }
+
+func (c *component) checkBatchSize(patterns int) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if patterns < 1 {
+		return c.fail(because(ErrArgument, "batch_size is %d, at least 1 is wanted", patterns))
+	}
+	return nil
+}
+
+// VerifyConnections finds out whether at least one wire arrives at each
+// compartment that the cell cannot do without; a value that was set is no wire.
+// What is missing is an [ErrUnconnected].
+func (c *component) VerifyConnections() error { return c.checkIncoming(c.wanted...) }
 
 // checkIncoming is ngc-learn's check_incoming_connections, for a minimum of one.
 func (c *component) checkIncoming(comps ...*Compartment) error {
@@ -176,11 +208,17 @@ func (c *component) Close() error {
 		return nil
 	}
 	var errs []error
-	for _, comp := range slices.Concat(c.compartments, c.hidden) {
-		errs = append(errs, comp.release())
+	for _, m := range c.methods {
+		errs = append(errs, m.own.close())
 	}
-	for _, w := range c.wires {
-		errs = append(errs, w.arrived.release(), w.result.release())
+	errs = append(errs, c.gather.close())
+	for _, comp := range slices.Concat(c.compartments, c.hidden) {
+		comp.forget()
+	}
+	if c.context != nil {
+		c.context.dismiss(c)
+	} else {
+		errs = append(errs, c.store.close())
 	}
 	if c.ownsDevice {
 		errs = append(errs, c.dev.Close())

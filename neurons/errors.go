@@ -13,7 +13,10 @@ import (
 var (
 	ErrAbsent      = errors.New("no value")            // a compartment that holds none is read
 	ErrCompartment = errors.New("unknown compartment") // a name that the cell does not have
+	ErrComponent   = errors.New("unknown component")   // a name that the context does not have
+	ErrMethod      = errors.New("unknown method")      // a name that the component does not have
 	ErrUnconnected = errors.New("missing wire")        // what VerifyConnections finds
+	ErrWired       = errors.New("set by a wire")       // a compartment that a wire overwrites is set by hand
 	ErrArgument    = errors.New("bad argument")        // of a constructor or of Connect
 	ErrType        = errors.New("unsupported value")   // no number, slice or tensor of floats
 	ErrShape       = kernels.ErrShape                  // lengths that do not fit each other

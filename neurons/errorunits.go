@@ -15,11 +15,9 @@ type errorUnits struct {
 	mean, scale, target, modulator, mask     *Compartment
 	derivMean, derivScale, derivTarget, loss *Compartment
 
-	batchSize           int
 	pattern, scaleShape kernels.Shape
 
-	steps    []*step // of AdvanceState, in order; none but the last writes into compartments
-	renewals []renewal
+	advance, reset *method
 }
 
 // cleared is why a compartment of these cells may hold no value: the
@@ -33,7 +31,7 @@ func (c *errorUnits) configure(name string, units int, opts []Option, takes ...s
 	if err != nil {
 		return cfg, &Error{Component: name, Err: err}
 	}
-	c.batchSize, c.pattern = cfg.batchSize, cfg.shape
+	c.pattern = cfg.shape
 	if c.pattern == nil {
 		c.pattern = kernels.Shape{units}
 	} else if n, err := shapeLen(c.pattern); err != nil || n != units {
@@ -46,29 +44,44 @@ func (c *errorUnits) configure(name string, units int, opts []Option, takes ...s
 // is the cell's, options the one of what goes beyond ngc-learn, and gated its
 // result that is the gated loss.
 func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated string) error {
-	if err := c.firstValues(cfg.scale); err != nil {
+	if err := c.firstScale(cfg.scale); err != nil {
 		c.Close()
 		return err
 	}
-	c.stepEatingMask()
+	var ops []op
 	var omit uint32
 	if cfg.gatedLoss {
-		c.stepGatedLoss(options, options.OutputIndex(gated))
+		ops = append(ops, c.gatedLoss(options, options.OutputIndex(gated)))
 		omit |= 1 << kernel.OutputIndex(c.loss.name)
 	}
 	if cfg.scaleDerivative {
-		c.stepScaleDerivative(options)
+		ops = append(ops, c.scaleDerivative(options))
 		omit |= 1 << kernel.OutputIndex(c.derivScale.name)
 	}
-	last := newStep(kernel, c.operands(), []*Compartment{c.derivMean, c.derivTarget, c.loss, c.derivScale})
-	last.adjust = func(b *kernels.Binding, _ []kernels.Shape) error {
+	main := newStep(kernel, c.operands(), []*Compartment{c.derivMean, c.derivTarget, c.loss, c.derivScale})
+	main.adjust = func(b *kernels.Binding, _ []kernels.Shape) error {
 		b.Signature.Omit = omit
 		squeezeOutput(b, kernel.OutputIndex(c.loss.name))
 		return nil
 	}
-	c.steps = append(c.steps, last)
+	c.wanted = []*Compartment{c.mean, c.target}
+	c.advance = c.does("advance_state", append(ops, main, c.eatMask())...)
+	c.reset = c.does("reset", slices.Concat(
+		c.fills(0, c.batch, c.mean, c.target, c.derivMean, c.derivTarget),
+		c.fills(0, func() []int { return c.scaleShape }, c.derivScale),
+		c.fills(0, noShape, c.loss),
+		c.fills(1, c.batch, c.modulator, c.mask))...)
+	if err := c.Reset(); err != nil {
+		c.Close()
+		return err
+	}
 	return nil
 }
+
+// batch is the shape of a batch of patterns.
+func (c *errorUnits) batch() []int { return append([]int{c.batchSize}, c.pattern...) }
+
+func noShape() []int { return []int{} }
 
 // operands are those of the kernels of these cells, in their order.
 func (c *errorUnits) operands() []*Compartment {
@@ -81,28 +94,30 @@ var eat = define("eat-mask", func(k *kernels.Builder) kernels.Value {
 	return k.Add(k.Mul(k.Optional("mask", 1), k.Const(0)), k.Const(1))
 })
 
-// stepEatingMask adds the step that makes the mask ones, since it applies to
-// one step only.
-func (c *errorUnits) stepEatingMask() {
-	mask := c.renewing(c.mask)
-	c.renewals = append(c.renewals, mask)
-	c.steps = append(c.steps, newStep(eat, []*Compartment{c.mask}, []*Compartment{mask.next}))
+// eatMask is the step that makes the mask ones, since it applies to one step
+// only. For a mask that is known to have neither NaN nor infinities there is
+// nothing to compute.
+func (c *errorUnits) eatMask() *step {
+	c.mask.watched = true
+	s := newStep(eat, []*Compartment{c.mask}, []*Compartment{c.mask})
+	s.constant = func(of []state) (float64, bool) { return 1, !of[0].set || of[0].content.isFinite() }
+	return s
 }
 
-// stepGatedLoss adds the step that computes the loss as one result of options.
-func (c *errorUnits) stepGatedLoss(options *kernels.Kernel, result int) {
-	c.stepOption(options, c.loss, func(b *kernels.Binding, _ []kernels.Shape) (int, error) {
+// gatedLoss is the step that computes the loss as one result of options.
+func (c *errorUnits) gatedLoss(options *kernels.Kernel, result int) *step {
+	return c.option(options, c.loss, func(b *kernels.Binding, _ []kernels.Shape) (int, error) {
 		squeezeOutput(b, result)
 		return result, nil
 	})
 }
 
-// stepScaleDerivative adds the step that computes the derivative by the scale:
-// of a scale with its own number for each unit element by element, of one that
+// scaleDerivative is the step that computes the derivative by the scale: of a
+// scale with its own number for each unit element by element, of one that
 // patterns share summed over the batch, of a single number summed over all.
-func (c *errorUnits) stepScaleDerivative(options *kernels.Kernel) {
+func (c *errorUnits) scaleDerivative(options *kernels.Kernel) *step {
 	sums := map[kernels.Kind]string{kernels.Full: "-each", kernels.Row: "-batch", kernels.Scalar: "-all", kernels.Absent: "-all"}
-	c.stepOption(options, c.derivScale, func(b *kernels.Binding, shapes []kernels.Shape) (int, error) {
+	return c.option(options, c.derivScale, func(b *kernels.Binding, shapes []kernels.Shape) (int, error) {
 		at := slices.Index(c.operands(), c.scale)
 		sum, ok := sums[b.Signature.Kinds[at]]
 		if !ok {
@@ -116,47 +131,42 @@ func (c *errorUnits) stepScaleDerivative(options *kernels.Kernel) {
 	})
 }
 
-// stepOption adds a step that renews a compartment with one result of a kernel,
-// which choose picks.
-func (c *errorUnits) stepOption(options *kernels.Kernel, comp *Compartment, choose func(*kernels.Binding, []kernels.Shape) (int, error)) {
-	renewed := c.renewing(comp)
-	c.renewals = append(c.renewals, renewed)
+// option is a step that computes a compartment as one result of a kernel, which
+// choose picks.
+func (c *errorUnits) option(options *kernels.Kernel, comp *Compartment, choose func(*kernels.Binding, []kernels.Shape) (int, error)) *step {
 	all := uint32(1)<<len(options.Outputs()) - 1
-	s := newStep(options, c.operands(), slices.Repeat([]*Compartment{renewed.next}, len(options.Outputs())))
+	s := newStep(options, c.operands(), slices.Repeat([]*Compartment{comp}, len(options.Outputs())))
 	s.adjust = func(b *kernels.Binding, shapes []kernels.Shape) error {
 		result, err := choose(b, shapes)
 		b.Signature.Omit = all &^ (1 << result)
 		return err
 	}
-	c.steps = append(c.steps, s)
+	return s
 }
 
 // squeezeOutput drops the axes of length 1, as ngc-learn does with a loss.
 func squeezeOutput(b *kernels.Binding, i int) { b.Outputs[i] = b.Outputs[i].Squeeze() }
 
-// firstValues are those of Reset, and the scale's own.
-func (c *errorUnits) firstValues(scale any) error {
-	number := false
-	switch scale.(type) {
-	case float32, float64:
-		number = true
+// firstScale sets the scale to the constructor's.
+func (c *errorUnits) firstScale(scale any) error {
+	var err error
+	switch x := scale.(type) {
+	case float32:
+		err = c.scale.setAll(kernels.Shape{1, 1}, float64(x))
+	case float64:
+		err = c.scale.setAll(kernels.Shape{1, 1}, x)
+	default:
+		err = setArray(c.scale, scale)
 	}
-	if err := setArray(c.scale, scale); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := c.scale.checkSet(); err != nil { // a scale of nil
 		return err
 	}
-	if number {
-		c.scale.shape = kernels.Shape{1, 1}
-	}
 	c.scaleShape = slices.Clone(c.scale.shape)
-	return c.Reset()
+	return nil
 }
-
-// BatchSize is ngc-learn's batch_size: how many patterns there are in the
-// values that Reset leaves.
-func (c *errorUnits) BatchSize() int { return c.batchSize }
 
 // Mean is the prediction.
 func (c *errorUnits) Mean() *Compartment { return c.mean }
@@ -188,40 +198,19 @@ func (c *errorUnits) Loss() *Compartment { return c.loss }
 // When it fails, every compartment is as it was. A device that is still
 // computing when AdvanceState returns may report a failure later, when a result
 // is read.
-func (c *errorUnits) AdvanceState(t, dt float64) error { return c.run(c.steps, c.renewals) }
+func (c *errorUnits) AdvanceState(t, dt float64) error { return c.call(c.advance, t, dt) }
 
 // Reset makes prediction, target and derivatives zeros, modulator and mask ones
-// and the loss 0. The scale keeps its value. A reset that fails, for want of
-// memory, may have reached some compartments only.
-func (c *errorUnits) Reset() error { return c.BatchedReset(c.batchSize) }
+// and the loss 0. The scale keeps its value.
+func (c *errorUnits) Reset() error { return c.call(c.reset, 0, 0) }
 
 // BatchedReset is Reset with another number of patterns in the values that it
-// leaves.
+// leaves. The next Reset has [WithBatchSize]'s again; SetBatchSize is for good.
 func (c *errorUnits) BatchedReset(patterns int) error {
-	if err := c.checkOpen(); err != nil {
+	if err := c.checkBatchSize(patterns); err != nil {
 		return err
 	}
-	if patterns < 1 {
-		return c.fail(because(ErrArgument, "batch_size is %d, at least 1 is wanted", patterns))
-	}
-	batch := append(kernels.Shape{patterns}, c.pattern...)
-	for _, value := range []struct {
-		comp  *Compartment
-		shape kernels.Shape
-		x     float64
-	}{
-		{c.mean, batch, 0}, {c.target, batch, 0}, {c.derivMean, batch, 0}, {c.derivTarget, batch, 0},
-		{c.derivScale, c.scaleShape, 0}, {c.loss, kernels.Shape{}, 0},
-		{c.modulator, batch, 1}, {c.mask, batch, 1},
-	} {
-		if err := value.comp.setAll(value.shape, value.x); err != nil {
-			return err
-		}
-	}
-	return nil
+	defer func(own int) { c.batchSize = own }(c.batchSize)
+	c.batchSize = patterns
+	return c.Reset()
 }
-
-// VerifyConnections finds out whether at least one wire arrives at the
-// prediction and one at the target; a value that was set is no wire. What is
-// missing is an [ErrUnconnected].
-func (c *errorUnits) VerifyConnections() error { return c.checkIncoming(c.mean, c.target) }

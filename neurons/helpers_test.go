@@ -149,3 +149,19 @@ var negZero = float32(math.Copysign(0, -1))
 var nan = float32(math.NaN())
 
 var inf = float32(math.Inf(1))
+
+// onEveryDevice runs a test on each CPU, on one whose memory the host cannot
+// reach, and on the emulated GPU where it is compiled in.
+func onEveryDevice(t *testing.T, test func(t *testing.T, dev backend.Device)) {
+	onEveryCPU(t, test)
+	t.Run("remote", func(t *testing.T) { test(t, &remote{Device: open(t, "cpu:generic,threads=1")}) })
+	t.Run("cuda:emulated", func(t *testing.T) {
+		dev, err := backend.Open("cuda:emulated")
+		if errors.Is(err, backend.ErrUnknownDevice) || errors.Is(err, backend.ErrUnavailable) {
+			t.Skip("this test binary has no CUDA: go test -tags nvidia has it, on Linux with a C compiler")
+		}
+		must(t, err)
+		t.Cleanup(func() { dev.Close() })
+		test(t, dev)
+	})
+}

@@ -67,17 +67,29 @@ func convert[D, S kernels.Float](dst []D, src []S) {
 	}
 }
 
-var zeros [64 << 10]byte
-
-// clearBuffer makes every number of a buffer +0.
-func clearBuffer(buf backend.Buffer) error {
-	size := int64(buf.Len()) * int64(buf.DType().Size())
-	for off := int64(0); off < size; off += int64(len(zeros)) {
-		if _, err := buf.WriteAt(zeros[:min(size-off, int64(len(zeros)))], off); err != nil {
-			return err
-		}
+// fillBuffer makes every number of a buffer x.
+func fillBuffer(buf backend.Buffer, x float64) error {
+	if buf.DType() == kernels.F32 {
+		return fillAs(buf, float32(x))
 	}
-	return nil
+	return fillAs(buf, x)
+}
+
+func fillAs[T kernels.Float](buf backend.Buffer, x T) error {
+	if err := buf.Device().Sync(); err != nil {
+		return err
+	}
+	data, ok := backend.View[T](buf)
+	if !ok {
+		data = make([]T, buf.Len())
+	}
+	for i := range data {
+		data[i] = x
+	}
+	if ok {
+		return nil
+	}
+	return backend.Upload(buf, data)
 }
 
 // checkTensor finds tensors that the host cannot read as floats.

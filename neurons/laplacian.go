@@ -52,11 +52,8 @@ type LaplacianErrorCell struct {
 	component
 	dmu, dtarget, target, mu, modulator, loss *Compartment
 
-	step *step
+	advance, reset *method
 }
-
-// batchSize is the number of patterns in the zeros that Reset leaves.
-const batchSize = 1
 
 // NewLaplacianErrorCell makes a cell of this many units, in the state that
 // [LaplacianErrorCell.Reset] leaves, without a value for L. Close it after use.
@@ -76,9 +73,13 @@ func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianEr
 	c.mu = c.add(c.MeanName(), unset)
 	c.modulator = c.add(c.ModulatorName(), "it is optional, and each step consumes it")
 	c.loss = c.add(c.LossName(), "the first AdvanceState computes it")
-	c.step = newStep(losses[cfg.loss].kernel,
-		[]*Compartment{c.target, c.mu, c.modulator},
-		[]*Compartment{c.dmu, c.dtarget, c.loss})
+	c.wanted = []*Compartment{c.mu, c.target}
+	c.advance = c.does("advance_state",
+		newStep(losses[cfg.loss].kernel,
+			[]*Compartment{c.target, c.mu, c.modulator},
+			[]*Compartment{c.dmu, c.dtarget, c.loss}),
+		&consume{c.modulator})
+	c.reset = c.does("reset", append(c.fills(0, func() []int { return []int{c.batchSize, c.units} }, c.dmu, c.dtarget, c.target, c.mu), &consume{c.modulator})...)
 	if err := c.Reset(); err != nil {
 		c.Close()
 		return nil, err
@@ -139,36 +140,11 @@ func (c *LaplacianErrorCell) Modulator() *Compartment { return c.modulator }
 // When it fails, every compartment is as it was. A device that is still
 // computing when AdvanceState returns may report a failure later, when a result
 // is read.
-func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error {
-	if err := c.checkOpen(); err != nil {
-		return err
-	}
-	if err := c.step.run(); err != nil {
-		return c.fail(err)
-	}
-	c.modulator.set = false
-	return nil
-}
+func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error { return c.call(c.advance, t, dt) }
 
 // Reset makes mu, dmu, target and dtarget zeros of shape (1, N) and leaves the
-// modulator without a value. L keeps its value, as in ngc-learn. A reset that
-// fails, for want of memory, may have reached some compartments only.
-func (c *LaplacianErrorCell) Reset() error {
-	if err := c.checkOpen(); err != nil {
-		return err
-	}
-	for _, comp := range []*Compartment{c.dmu, c.dtarget, c.target, c.mu} {
-		if err := comp.setZeros(kernels.Shape{batchSize, c.units}); err != nil {
-			return err
-		}
-	}
-	return c.modulator.Clear()
-}
-
-// VerifyConnections finds out whether at least one wire arrives at mu and one
-// at target; a value that was set is no wire. What is missing is an
-// [ErrUnconnected].
-func (c *LaplacianErrorCell) VerifyConnections() error { return c.checkIncoming(c.mu, c.target) }
+// modulator without a value. L keeps its value, as in ngc-learn.
+func (c *LaplacianErrorCell) Reset() error { return c.call(c.reset, 0, 0) }
 
 // ScaledLaplacianErrorCell is a population of N error units under the Laplace
 // likelihood with a scale: ngc-learn's LaplacianErrorCell of today (3.2.3).

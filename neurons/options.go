@@ -11,10 +11,11 @@ import (
 type Option func(*config) error
 
 type config struct {
-	spec   string         // of the device to open
-	device backend.Device // an open one to use instead
-	dtype  kernels.DType
-	loss   Loss
+	spec    string         // of the device to open
+	device  backend.Device // an open one to use instead
+	context *Context       // which the component becomes part of
+	dtype   kernels.DType
+	loss    Loss
 
 	batchSize       int
 	shape           kernels.Shape // of a pattern; nil is that of n_units
@@ -39,7 +40,7 @@ func only(name string, set Option) Option {
 // configure applies the options. Of those that not every cell has, the cell
 // takes the ones it names.
 func configure(opts []Option, takes ...string) (config, error) {
-	cfg := config{dtype: kernels.F32, batchSize: batchSize, scale: 1.0, window: defaultWindow, online: true}
+	cfg := config{dtype: kernels.F32, batchSize: 1, scale: 1.0, window: defaultWindow, online: true}
 	for _, opt := range opts {
 		if opt == nil {
 			return cfg, because(ErrArgument, "an option is nil")
@@ -76,6 +77,18 @@ func On(dev backend.Device) Option {
 			return because(ErrArgument, "On(nil): an open device is wanted, such as backend.Open gives")
 		}
 		cfg.device = dev
+		return nil
+	}
+}
+
+// In makes the cell part of a context, on the context's device. Its name must
+// be new there.
+func In(ctx *Context) Option {
+	return func(cfg *config) error {
+		if ctx == nil {
+			return because(ErrArgument, "In(nil): a context is wanted, such as NewContext gives")
+		}
+		cfg.context = ctx
 		return nil
 	}
 }

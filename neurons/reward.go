@@ -1,6 +1,7 @@
 package neurons
 
 import (
+	"errors"
 	"math"
 
 	"errorcell/kernels"
@@ -36,10 +37,7 @@ type RewardErrorCell struct {
 	component
 	mu, reward, rpe, accumReward, episodeSteps *Compartment
 
-	batchSize         int
-	online            bool
-	advance, evolve   *step
-	advanced, evolved []renewal
+	advance, evolve, reset *method
 }
 
 // NewRewardErrorCell makes a cell of this many units, all zeros. alpha is how
@@ -53,7 +51,7 @@ func NewRewardErrorCell(name string, units int, alpha float64, opts ...Option) (
 	if err != nil {
 		return nil, &Error{Component: name, Err: err}
 	}
-	c := &RewardErrorCell{batchSize: cfg.batchSize, online: cfg.online}
+	c := &RewardErrorCell{}
 	if err := c.start(name, units, cfg); err != nil {
 		return nil, err
 	}
@@ -62,16 +60,16 @@ func NewRewardErrorCell(name string, units int, alpha float64, opts ...Option) (
 	c.rpe = c.add("rpe", cleared)
 	c.accumReward = c.add("accum_reward", cleared)
 	c.episodeSteps = c.add("n_ep_steps", cleared)
-	if err := c.makeSteps(alpha, 1/float64(cfg.window)); err != nil {
+	if err := c.makeMethods(alpha, 1/float64(cfg.window), cfg.online); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// makeSteps gives the compartments their first values and makes the steps. Each
-// factor is rounded once to the element type, as it is in ngc-learn.
-func (c *RewardErrorCell) makeSteps(alpha, rate float64) error {
+// makeMethods gives the compartments their first values and makes the methods.
+// Each factor is rounded once to the element type, as it is in ngc-learn.
+func (c *RewardErrorCell) makeMethods(alpha, rate float64, online bool) error {
 	factor := func(name string, x float64) (*Compartment, error) {
 		comp := c.hide(name)
 		return comp, comp.SetScalar(x)
@@ -80,34 +78,31 @@ func (c *RewardErrorCell) makeSteps(alpha, rate float64) error {
 	alphaTake, err2 := factor("alpha", alpha)
 	rateKeep, err3 := factor("1 - 1/ema_window_len", 1-rate)
 	rateTake, err4 := factor("1/ema_window_len", rate)
-	batch := kernels.Shape{c.batchSize, c.units}
-	for _, err := range []error{err1, err2, err3, err4, c.reward.setAll(batch, 0), c.Reset()} {
-		if err != nil {
-			return err
-		}
+	if err := errors.Join(err1, err2, err3, err4, c.reward.setAll(c.batch(), 0)); err != nil {
+		return err
 	}
-
-	mu, accumReward, episodeSteps := c.renewing(c.mu), c.renewing(c.accumReward), c.renewing(c.episodeSteps)
-	c.advanced, c.evolved = []renewal{accumReward, episodeSteps}, []renewal{mu}
-	c.advance = newStep(kernels.Reward,
+	advance := newStep(kernels.Reward,
 		[]*Compartment{c.reward, c.mu, c.accumReward, c.episodeSteps, alphaKeep, alphaTake},
-		[]*Compartment{c.rpe, mu.next, accumReward.next, episodeSteps.next})
-	if c.online {
-		c.advanced = append(c.advanced, mu)
+		[]*Compartment{c.rpe, c.mu, c.accumReward, c.episodeSteps})
+	var evolve []op
+	if online {
+		evolve = []op{newStep(kernels.RewardEvolve,
+			[]*Compartment{c.mu, c.accumReward, c.episodeSteps, rateKeep, rateTake}, []*Compartment{c.mu})}
 	} else {
-		c.advance.adjust = func(b *kernels.Binding, _ []kernels.Shape) error {
+		advance.adjust = func(b *kernels.Binding, _ []kernels.Shape) error {
 			b.Signature.Omit = 1 << kernels.Reward.OutputIndex("next-mu")
 			return nil
 		}
 	}
-	c.evolve = newStep(kernels.RewardEvolve,
-		[]*Compartment{c.mu, c.accumReward, c.episodeSteps, rateKeep, rateTake}, []*Compartment{mu.next})
-	return nil
+	c.advance, c.evolve = c.does("advance_state", advance), c.does("evolve", evolve...)
+	c.reset = c.does("reset", append(c.fills(0, c.batch, c.mu, c.rpe, c.accumReward),
+		c.fills(0, func() []int { return []int{c.batchSize, 1} }, c.episodeSteps)...)...)
+	c.wanted = []*Compartment{c.reward}
+	c.batched = []*Compartment{c.reward}
+	return c.Reset()
 }
 
-// BatchSize is ngc-learn's batch_size: how many rewards there are at a time in
-// the values that Reset leaves.
-func (c *RewardErrorCell) BatchSize() int { return c.batchSize }
+func (c *RewardErrorCell) batch() []int { return []int{c.batchSize, c.units} }
 
 // Mean is mu, the prediction of the reward.
 func (c *RewardErrorCell) Mean() *Compartment { return c.mu }
@@ -127,33 +122,11 @@ func (c *RewardErrorCell) EpisodeSteps() *Compartment { return c.episodeSteps }
 // AdvanceState moves the cell one step forward: see [RewardErrorCell]. The time
 // t and the integration step dt are unused. When it fails, every compartment is
 // as it was.
-func (c *RewardErrorCell) AdvanceState(t, dt float64) error {
-	return c.run([]*step{c.advance}, c.advanced)
-}
+func (c *RewardErrorCell) AdvanceState(t, dt float64) error { return c.call(c.advance, t, dt) }
 
 // Evolve moves mu by the episode's mean reward: see [RewardErrorCell]. t and dt
 // are unused. When it fails, every compartment is as it was.
-func (c *RewardErrorCell) Evolve(t, dt float64) error {
-	if !c.online {
-		return c.checkOpen()
-	}
-	return c.run([]*step{c.evolve}, c.evolved)
-}
+func (c *RewardErrorCell) Evolve(t, dt float64) error { return c.call(c.evolve, t, dt) }
 
-// Reset makes all compartments zeros but the reward, which it leaves. A reset
-// that fails, for want of memory, may have reached some compartments only.
-func (c *RewardErrorCell) Reset() error {
-	if err := c.checkOpen(); err != nil {
-		return err
-	}
-	for _, comp := range []*Compartment{c.mu, c.rpe, c.accumReward} {
-		if err := comp.setZeros(kernels.Shape{c.batchSize, c.units}); err != nil {
-			return err
-		}
-	}
-	return c.episodeSteps.setZeros(kernels.Shape{c.batchSize, 1})
-}
-
-// VerifyConnections finds out whether at least one wire arrives at the reward; a
-// value that was set is no wire. What is missing is an [ErrUnconnected].
-func (c *RewardErrorCell) VerifyConnections() error { return c.checkIncoming(c.reward) }
+// Reset makes all compartments zeros but the reward, which it leaves.
+func (c *RewardErrorCell) Reset() error { return c.call(c.reset, 0, 0) }

@@ -80,6 +80,7 @@ func TestRewardConstructor(t *testing.T) {
 	wantError(t, c.VerifyConnections(), neurons.ErrUnconnected, "r0.reward")
 	must(t, neurons.Connect(c.PredictionError(), c.Reward(), neurons.Overwrite))
 	must(t, c.VerifyConnections())
+	must(t, neurons.Disconnect(c.Reward()))
 	must(t, c.Reward().SetFloat32s([]float32{1, 2}, 2))
 	before := c.Mean().Shape()
 	wantError(t, c.AdvanceState(0, 1), neurons.ErrShape, "r0: ")

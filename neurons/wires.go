@@ -2,7 +2,10 @@ package neurons
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
+	"errorcell/backend"
 	"errorcell/kernels"
 )
 
@@ -23,23 +26,15 @@ const (
 	Append
 )
 
-// rules has the kernel of each rule: its last operand is what the wire brings,
-// the one before it, if any, is what the compartment holds.
+// rules has of each rule what becomes of a compartment's value and of the one
+// that the wire brings. Of Overwrite there is only the latter.
 var rules = [...]struct {
-	name   string
-	kernel *kernels.Kernel
+	name string
+	join func(k *kernels.Builder, held, brought kernels.Value) kernels.Value
 }{
-	Overwrite: {"overwrite", define("wire-overwrite", func(k *kernels.Builder) kernels.Value {
-		return k.Input("value")
-	})},
-	Additive: {"additive", define("wire-additive", func(k *kernels.Builder) kernels.Value {
-		return k.Add(k.Input("compartment"), k.Input("value"))
-	})},
-	Append: {"append", nil},
-}
-
-func define(name string, result func(*kernels.Builder) kernels.Value) *kernels.Kernel {
-	return kernels.Must(kernels.Define(name, func(k *kernels.Builder) { k.Output("result", result(k)) }))
+	Overwrite: {name: "overwrite"},
+	Additive:  {"additive", (*kernels.Builder).Add},
+	Append:    {name: "append"},
 }
 
 // String is ngc-learn's name for the rule.
@@ -50,86 +45,268 @@ func (r Rule) String() string {
 	return fmt.Sprintf("Rule(%d)", uint8(r))
 }
 
+// Source is where a wire begins: a [Compartment], or an operation on sources,
+// such as [Summation].
+type Source interface {
+	fmt.Stringer
+	check() error
+	// leaves calls add for each compartment in it, from the left.
+	leaves(add func(*Compartment))
+	// build makes its value of those of the compartments.
+	build(k *kernels.Builder, leaf func(*Compartment) kernels.Value) kernels.Value
+}
+
+func (c *Compartment) check() error                  { return c.checkOpen() }
+func (c *Compartment) leaves(add func(*Compartment)) { add(c) }
+func (c *Compartment) build(_ *kernels.Builder, leaf func(*Compartment) kernels.Value) kernels.Value {
+	return leaf(c)
+}
+
+// operation is a source that is made of others.
+type operation struct {
+	name    string
+	sources []Source
+	least   int
+	join    func(k *kernels.Builder, x, y kernels.Value) kernels.Value
+}
+
+// Summation is the sum of sources, from the left, by NumPy's broadcasting:
+// ngcsimlib's operation of that name.
+func Summation(sources ...Source) Source {
+	return &operation{"Summation", sources, 1, (*kernels.Builder).Add}
+}
+
+// Product is the product of sources, from the left, by NumPy's broadcasting:
+// ngcsimlib's operation of that name.
+func Product(sources ...Source) Source {
+	return &operation{"Product", sources, 1, (*kernels.Builder).Mul}
+}
+
+// Negation is a source with the other sign; ngcsimlib has older versions'
+// negate in its place.
+func Negation(source Source) Source {
+	return &operation{name: "Negation", sources: []Source{source}, least: 1}
+}
+
+func (o *operation) String() string {
+	names := make([]string, len(o.sources))
+	for i, s := range o.sources {
+		names[i] = s.String()
+	}
+	return o.name + "(" + strings.Join(names, ", ") + ")"
+}
+
+func (o *operation) check() error {
+	if len(o.sources) < o.least {
+		return &Error{Err: because(ErrArgument, "%s of no sources: at least one is wanted", o.name)}
+	}
+	for _, s := range o.sources {
+		if s == nil {
+			return &Error{Err: because(ErrArgument, "%s has a nil source", o.name)}
+		}
+		if err := s.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *operation) leaves(add func(*Compartment)) {
+	for _, s := range o.sources {
+		s.leaves(add)
+	}
+}
+
+func (o *operation) build(k *kernels.Builder, leaf func(*Compartment) kernels.Value) kernels.Value {
+	x := o.sources[0].build(k, leaf)
+	for _, s := range o.sources[1:] {
+		x = o.join(k, x, s.build(k, leaf))
+	}
+	if o.join == nil {
+		return k.Neg(x)
+	}
+	return x
+}
+
+// define makes a kernel of one result.
+func define(name string, result func(*kernels.Builder) kernels.Value) *kernels.Kernel {
+	return kernels.Must(kernels.Define(name, func(k *kernels.Builder) { k.Output("result", result(k)) }))
+}
+
 // wire carries the value of src to dst when dst's component gathers.
 type wire struct {
-	src, dst *Compartment
-	rule     Rule
-	arrived  *Compartment // on dst's device, where src lies on another or is of another type; else nil
-	result   *Compartment // what Additive computes before dst takes it; else nil
-	step     *step
+	src  Source
+	dst  *Compartment
+	rule Rule
+	ops  []op
 }
 
 // Connect lays a wire from src to dst. It delivers when dst's component
-// gathers, after the wires that were connected to that component before.
-// Between two devices, or two element types, the value goes through the host.
-func Connect(src, dst *Compartment, rule Rule) error {
-	for _, c := range []*Compartment{src, dst} {
-		if err := c.checkOpen(); err != nil {
-			return err
-		}
+// gathers, and in a [Process] before each method of that component, after the
+// wires that were connected to the component before.
+//
+// A wire that overwrites is no copy: dst takes the very array that src holds
+// then, and whichever of them changes first gets another. Between two devices,
+// or two element types, the value goes through the host.
+//
+// A compartment that a wire overwrites is set by that wire alone: setting it by
+// hand is an [ErrWired]. One at which only additive wires arrive may be set.
+func Connect(src Source, dst *Compartment, rule Rule) error {
+	if src == nil {
+		return &Error{Err: because(ErrArgument, "a wire from nowhere: a compartment or an operation is wanted")}
+	}
+	if err := src.check(); err != nil {
+		return err
+	}
+	if err := dst.checkOpen(); err != nil {
+		return err
 	}
 	if int(rule) >= len(rules) {
 		return dst.fail(because(ErrArgument, "there is no rule %v", rule))
 	}
-	kernel := rules[rule].kernel
-	if kernel == nil {
+	if rule == Append {
 		return dst.fail(because(ErrArgument, "the rule %v cannot work: it appends to a list, and a compartment holds an array (so it fails in ngc-learn too)", rule))
 	}
 	w := &wire{src: src, dst: dst, rule: rule}
-	value, inputs, output := src, []*Compartment(nil), dst
-	if src.of.dev != dst.of.dev || src.of.dtype != dst.of.dtype {
-		w.arrived = newCompartment(dst.of, dst.name, "nothing has arrived")
-		value = w.arrived
+	if err := w.makeOps(); err != nil {
+		return dst.fail(wireError(src, err))
 	}
-	if kernel.NumInputs() == 2 {
-		w.result = newCompartment(dst.of, dst.name, "nothing has been added")
-		inputs, output = []*Compartment{dst}, w.result
-	}
-	w.step = newStep(kernel, append(inputs, value), []*Compartment{output})
 	dst.of.wires = append(dst.of.wires, w)
+	dst.of.rewired()
 	return nil
 }
 
-func (w *wire) deliver() error {
-	if err := w.src.checkSet(); err != nil {
-		return w.dst.fail(fmt.Errorf("wire from %w", err)) // which names the source
+// Disconnect removes all wires that arrive at a compartment. It keeps the value
+// that they have brought.
+func Disconnect(dst *Compartment) error {
+	if err := dst.checkOpen(); err != nil {
+		return err
 	}
-	if w.src == w.dst && w.rule == Overwrite {
+	dst.of.wires = slices.DeleteFunc(dst.of.wires, func(w *wire) bool { return w.dst == dst })
+	dst.of.rewired()
+	return nil
+}
+
+// rewired makes what follows from the component's wires anew.
+func (c *component) rewired() {
+	for _, comp := range c.compartments {
+		comp.wire = nil
+	}
+	for _, w := range c.wires {
+		if w.rule == Overwrite && w.src != Source(w.dst) {
+			w.dst.wire = w
+		}
+	}
+	c.gather.close() // a device that cannot end a recording says so at its next use
+	c.gather = nil
+	if c.context != nil {
+		c.context.rewired()
+	}
+}
+
+// arrivals are the ops of all wires that arrive at the component.
+func (c *component) arrivals() []op {
+	var ops []op
+	for _, w := range c.wires {
+		for _, o := range w.ops {
+			ops = append(ops, o.copy())
+		}
+	}
+	return ops
+}
+
+// makeOps finds out how the value comes to dst: what lies elsewhere is carried
+// to dst's device first, then it is shared or computed.
+func (w *wire) makeOps() error {
+	var inputs, given []*Compartment
+	w.src.leaves(func(c *Compartment) {
+		if slices.Contains(given, c) {
+			return
+		}
+		given = append(given, c)
+		if c.of.dev != w.dst.of.dev || c.of.dtype != w.dst.of.dtype {
+			arrived := w.dst.of.hide(w.dst.name)
+			w.ops = append(w.ops, &carry{arrived, c})
+			c = arrived
+		}
+		inputs = append(inputs, c)
+	})
+	if src, ok := w.src.(*Compartment); ok && w.rule == Overwrite {
+		if src != w.dst {
+			w.ops = append(w.ops, &share{w.dst, inputs[0]})
+		}
 		return nil
 	}
-	if w.arrived != nil {
-		if err := transfer(w.arrived, w.src); err != nil {
-			return w.fail(err)
+	join := rules[w.rule].join
+	kernel, err := kernels.Define("wire", func(k *kernels.Builder) {
+		var held kernels.Value
+		if join != nil {
+			held = k.Input("compartment")
 		}
+		values := map[*Compartment]kernels.Value{}
+		for i, c := range given {
+			name := "value"
+			if len(given) > 1 {
+				name += fmt.Sprint(i + 1)
+			}
+			values[c] = k.Input(name)
+		}
+		x := w.src.build(k, func(c *Compartment) kernels.Value { return values[c] })
+		if join != nil {
+			x = join(k, held, x)
+		}
+		k.Output("result", x)
+	})
+	if err != nil {
+		return because(ErrArgument, "%v", err)
 	}
-	if err := w.step.run(); err != nil {
-		return w.fail(err)
+	if join != nil {
+		inputs = append([]*Compartment{w.dst}, inputs...)
 	}
-	if w.result != nil {
-		w.dst.swap(w.result)
+	s := newStep(kernel, inputs, []*Compartment{w.dst})
+	s.fail = func(err error) error { return w.dst.fail(wireError(w.src, err)) }
+	w.ops = append(w.ops, s)
+	return nil
+}
+
+// wireError says from where the wire is that has failed.
+func wireError(src Source, err error) error { return fmt.Errorf("wire from %v: %w", src, err) }
+
+// carry is an op that copies a value between devices or element types, through
+// the host.
+type carry struct{ dst, src *Compartment }
+
+func (o *carry) touches(reads, writes func(*Compartment)) { reads(o.src); writes(o.dst) }
+func (o *carry) copy() op                                 { return &carry{o.dst, o.src} }
+
+func (o *carry) apply(q *sequence) error {
+	if err := o.src.checkSet(); err != nil {
+		return o.dst.fail(fmt.Errorf("wire from %w", err)) // which names the source
+	}
+	if err := q.flush(); err != nil { // it may be computing src
+		return err
+	}
+	err := error(nil)
+	if o.src.of.dtype == kernels.F32 {
+		err = carryAs[float32](o.dst, o.src)
+	} else {
+		err = carryAs[float64](o.dst, o.src)
+	}
+	if err != nil {
+		return o.dst.fail(wireError(o.src, err))
 	}
 	return nil
 }
 
-func (w *wire) fail(err error) error {
-	return w.dst.fail(fmt.Errorf("wire from %v: %w", w.src, err))
-}
-
-// transfer copies a value between devices or element types.
-func transfer(dst, src *Compartment) error {
-	if src.of.dtype == kernels.F32 {
-		return transferAs[float32](dst, src)
-	}
-	return transferAs[float64](dst, src)
-}
-
-func transferAs[T kernels.Float](dst, src *Compartment) error {
-	data, ok := view[T](src)
-	if !ok {
-		var err error
-		if data, err = readAll[T](src); err != nil {
-			return err
+func carryAs[T kernels.Float](dst, src *Compartment) error {
+	if !src.value.content.isUniform() && src.of.dev.Sync() == nil {
+		if data, ok := backend.View[T](src.value.buf); ok {
+			return assign(dst, data, src.shape)
 		}
+	}
+	data, err := readAll[T](src)
+	if err != nil {
+		return err
 	}
 	return assign(dst, data, src.shape)
 }

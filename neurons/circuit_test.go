@@ -1,0 +1,263 @@
+// Circuits: contexts, wires and processes.
+
+package neurons_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+	"errorcell/neurons"
+)
+
+// member is what all cells can do.
+type member interface {
+	Name() string
+	Compartments() []*neurons.Compartment
+	Compartment(name string) (*neurons.Compartment, error)
+	Methods() []string
+	Gather() error
+	AdvanceState(t, dt float64) error
+	Reset() error
+	Close() error
+}
+
+// circuit is a random circuit, made the same for the same seed.
+type circuit struct {
+	context *neurons.Context
+	cells   []member
+	process *neurons.Process
+	calls   []string
+	source  *rand.Rand
+	wired   map[*neurons.Compartment]bool
+	batch   int
+	units   int
+}
+
+func newContext(t testing.TB, opts ...neurons.Option) *neurons.Context {
+	t.Helper()
+	x, err := neurons.NewContext("circuit", opts...)
+	must(t, err)
+	t.Cleanup(func() { must(t, x.Close()) })
+	return x
+}
+
+func randomCircuit(t testing.TB, seed uint64, dev backend.Device, opts ...neurons.ProcessOption) *circuit {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 1))
+	c := &circuit{source: r, context: newContext(t, neurons.On(dev)), wired: map[*neurons.Compartment]bool{},
+		batch: 1 + r.IntN(4), units: 1 + r.IntN(40)}
+	for i := range 2 + r.IntN(3) {
+		c.add(t, fmt.Sprintf("c%d", i), r.IntN(len(makers)))
+	}
+	for range r.IntN(2 * len(c.cells)) {
+		src, dst := neurons.Source(c.any()), c.any()
+		switch r.IntN(5) {
+		case 0:
+			src = neurons.Summation(src, c.any(), c.any())
+		case 1:
+			src = neurons.Negation(src)
+		case 2:
+			src = neurons.Product(c.any(), neurons.Negation(src))
+		}
+		rule := neurons.Rule(r.IntN(2))
+		must(t, neurons.Connect(src, dst, rule))
+		if rule == neurons.Overwrite {
+			c.wired[dst] = true
+		}
+	}
+	for range 1 + r.IntN(6) {
+		cell := c.cells[r.IntN(len(c.cells))]
+		method := "advance_state"
+		if r.IntN(8) == 0 {
+			methods := cell.Methods()
+			method = methods[r.IntN(len(methods))]
+		}
+		c.calls = append(c.calls, cell.Name()+"."+method)
+	}
+	var err error
+	c.process, err = c.context.NewProcess("run", c.calls, opts...)
+	must(t, err)
+	return c
+}
+
+// makers make cells of each kind, with options that a number chooses.
+var makers = []func(name string, units, choice int, opts ...neurons.Option) (member, error){
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		return neurons.NewLaplacianErrorCell(name, units, append(opts, neurons.WithLoss(neurons.Loss(choice%2)))...)
+	},
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		return neurons.NewScaledLaplacianErrorCell(name, units, append(opts, errorOptions(choice)...)...)
+	},
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		return neurons.NewGaussianErrorCell(name, units, append(opts, errorOptions(choice)...)...)
+	},
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		return neurons.NewRewardErrorCell(name, units, 0.25, append(opts, neurons.WithOnlinePredictor(choice%2 == 0))...)
+	},
+}
+
+func errorOptions(choice int) (opts []neurons.Option) {
+	if choice&1 != 0 {
+		opts = append(opts, neurons.WithGatedLoss())
+	}
+	if choice&2 != 0 {
+		opts = append(opts, neurons.WithScaleDerivative())
+	}
+	return opts
+}
+
+func (c *circuit) add(t testing.TB, name string, kind int) {
+	opts := []neurons.Option{neurons.In(c.context)}
+	if kind != 0 {
+		opts = append(opts, neurons.WithBatchSize(c.batch))
+	}
+	cell, err := makers[kind](name, c.units, c.source.IntN(4), opts...)
+	must(t, err)
+	c.cells = append(c.cells, cell)
+}
+
+func (c *circuit) any() *neurons.Compartment {
+	all := c.cells[c.source.IntN(len(c.cells))].Compartments()
+	return all[c.source.IntN(len(all))]
+}
+
+// disturb sets and clears some compartments by hand.
+func (c *circuit) disturb(t testing.TB) {
+	for range c.source.IntN(4) {
+		comp := c.any()
+		shapes := []kernels.Shape{{c.batch, c.units}, {c.batch, c.units}, {1, c.units}, {c.batch, 1}, {}, {1, 1}}
+		shape := shapes[c.source.IntN(len(shapes))]
+		data := make([]float32, shape.Len())
+		for i := range data {
+			data[i] = float32(c.source.IntN(7)-3) / 2
+			if c.source.IntN(60) == 0 {
+				data[i] = []float32{inf, -inf, nan, negZero}[c.source.IntN(4)]
+			}
+		}
+		clears := c.source.IntN(8) == 0
+		if c.wired[comp] {
+			continue
+		}
+		if clears {
+			must(t, comp.Clear())
+		} else {
+			must(t, comp.SetFloat32s(data, shape...))
+		}
+	}
+}
+
+// byHand does what the process does, call by call.
+func (c *circuit) byHand() error {
+	for _, call := range c.calls {
+		name, method, _ := strings.Cut(call, ".")
+		cell := c.cells[slices.IndexFunc(c.cells, func(m member) bool { return m.Name() == name })]
+		if err := cell.Gather(); err != nil {
+			return err
+		}
+		var err error
+		switch method {
+		case "advance_state":
+			err = cell.AdvanceState(0, 1)
+		case "evolve":
+			err = cell.(*neurons.RewardErrorCell).Evolve(0, 1)
+		case "reset":
+			err = cell.Reset()
+		default:
+			panic(method)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// state is all that the circuit holds.
+func (c *circuit) state(t testing.TB) string {
+	t.Helper()
+	var s strings.Builder
+	for _, cell := range c.cells {
+		for _, comp := range cell.Compartments() {
+			fmt.Fprintf(&s, "%v ", comp)
+			if !comp.IsSet() {
+				s.WriteString("absent\n")
+				continue
+			}
+			x, err := comp.Float32s()
+			must(t, err)
+			fmt.Fprintf(&s, "%v %x\n", comp.Shape(), x)
+		}
+	}
+	return s.String()
+}
+
+// difference is the first line in which two states differ.
+func difference(got, want string) string {
+	w := strings.Split(want, "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if line != w[i] {
+			return fmt.Sprintf("\n%.400s\nnot\n%.400s", line, w[i])
+		}
+	}
+	return "none"
+}
+
+// TestProcessIsItsCalls: on circuits drawn at random, a process gives the bits of
+// its calls one by one, fused and unfused, and a step that fails changes nothing.
+func TestProcessIsItsCalls(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev backend.Device) {
+		circuits := uint64(150)
+		if testing.Short() || strings.HasPrefix(dev.Name(), "cuda") {
+			circuits = 15
+		}
+		failed, steps := 0, 0
+		for seed := range circuits {
+			hand, fused := randomCircuit(t, seed, dev), randomCircuit(t, seed, dev)
+			apart := randomCircuit(t, seed, dev, neurons.WithoutFusing())
+			for step := range 9 {
+				// Most steps are like the one before: those are not tried out first, and
+				// a GPU replays them.
+				for _, c := range []*circuit{hand, fused, apart} {
+					if step%4 == 0 {
+						c.disturb(t)
+					}
+				}
+				before := fused.state(t)
+				err, errFused, errApart := hand.byHand(), fused.process.Step(0, 1), apart.process.Step(0, 1)
+				if err != nil {
+					failed++
+					if errFused == nil || errApart == nil || errFused.Error() != err.Error() || errApart.Error() != err.Error() {
+						t.Fatalf("seed %d, step %d, %v: errors differ: by hand %v, fused %v, unfused %v", seed, step, hand.calls, err, errFused, errApart)
+					}
+					for _, c := range []*circuit{fused, apart} {
+						if c.state(t) != before {
+							t.Fatalf("seed %d, step %d, %v: a step that failed, %v, changed something: %s", seed, step, hand.calls, err, difference(c.state(t), before))
+						}
+					}
+					break
+				}
+				must(t, errFused)
+				must(t, errApart)
+				steps++
+				want := hand.state(t)
+				for name, c := range map[string]*circuit{"fused": fused, "unfused": apart} {
+					if got := c.state(t); got != want {
+						t.Fatalf("seed %d, step %d, %v: %s differs from by hand: %s", seed, step, hand.calls, name, difference(got, want))
+					}
+				}
+			}
+			for _, c := range []*circuit{hand, fused, apart} {
+				must(t, c.context.Close())
+			}
+		}
+		t.Logf("%d steps, %d that failed", steps, failed)
+		if steps < 2*int(circuits) {
+			t.Errorf("only %d steps of %d circuits worked", steps, circuits)
+		}
+	})
+}

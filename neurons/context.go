@@ -1,0 +1,280 @@
+package neurons
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"errorcell/backend"
+	"errorcell/kernels"
+)
+
+// Context is a circuit: components by their names, all on one device, with the
+// processes that run their methods. It is ngcsimlib's Context.
+//
+// A context with all that is in it is used by one goroutine at a time.
+type Context struct {
+	name       string
+	dev        backend.Device // nil once closed
+	ownsDevice bool
+	stores     map[kernels.DType]*store
+	components []*component
+	processes  []*Process
+}
+
+// NewContext makes an empty circuit. Of the options it takes [OnDevice] and
+// [On]; without them the device is the one that backend.Open("") picks. Close it
+// after use.
+func NewContext(name string, opts ...Option) (*Context, error) {
+	x := &Context{name: name, stores: map[kernels.DType]*store{}}
+	cfg, err := configure(opts)
+	switch {
+	case err != nil:
+		return nil, x.fail(err)
+	case !validName(name):
+		return nil, x.fail(because(ErrArgument, nameRule, name))
+	case cfg.context != nil:
+		return nil, x.fail(because(ErrArgument, "a context cannot be in another"))
+	}
+	x.dev = cfg.device
+	if x.dev == nil {
+		dev, err := backend.Open(cfg.spec)
+		if err != nil {
+			return nil, x.fail(err)
+		}
+		x.dev, x.ownsDevice = dev, true
+	}
+	return x, nil
+}
+
+// nameRule says what names of contexts, processes and components in a context
+// must be, since they are parts of paths such as "z0.zF" and of files' names.
+const nameRule = "the name %q: at least one letter, digit, '_' or '-', and nothing else, is wanted"
+
+func validName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
+	})
+}
+
+func (x *Context) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	if named := (*Error)(nil); errors.As(err, &named) {
+		return err
+	}
+	return &Error{Component: x.name, Err: err}
+}
+
+func (x *Context) checkOpen() error {
+	if x == nil || x.dev == nil {
+		return &Error{Err: because(ErrClosed, "the context is closed")}
+	}
+	return nil
+}
+
+// Name is the context's name.
+func (x *Context) Name() string { return x.name }
+
+// Device is where the context's components compute; nil after Close.
+func (x *Context) Device() backend.Device { return x.dev }
+
+// admit takes a component in.
+func (x *Context) admit(c *component) error {
+	if err := x.checkOpen(); err != nil {
+		return err
+	}
+	if !validName(c.name) {
+		return because(ErrArgument, "in context %s: "+nameRule, x.name, c.name)
+	}
+	if x.find(c.name) != nil {
+		return because(ErrArgument, "context %s has a component of that name already", x.name)
+	}
+	if x.stores[c.dtype] == nil {
+		x.stores[c.dtype] = newStore(x.dev, c.dtype)
+	}
+	c.context, c.dev, c.store = x, x.dev, x.stores[c.dtype]
+	x.components = append(x.components, c)
+	return nil
+}
+
+// dismiss lets go of a component that is being closed.
+func (x *Context) dismiss(c *component) {
+	x.components = slices.DeleteFunc(x.components, func(other *component) bool { return other == c })
+	x.rewired()
+}
+
+// rewired makes what follows from wires anew.
+func (x *Context) rewired() {
+	for _, p := range x.processes {
+		p.whole.close() // a device that cannot end a recording says so at its next use
+		p.whole = nil
+	}
+}
+
+func (x *Context) find(name string) *component {
+	for _, c := range x.components {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// component finds a component by its name.
+func (x *Context) component(name string) (*component, error) {
+	if err := x.checkOpen(); err != nil {
+		return nil, err
+	}
+	if c := x.find(name); c != nil {
+		return c, nil
+	}
+	return nil, x.fail(because(ErrComponent, "there is no component %q; there are: %s", name, list(x.Components())))
+}
+
+// list writes names for an error.
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Components lists the names of the components, in the order in which they were
+// made.
+func (x *Context) Components() []string {
+	names := make([]string, len(x.components))
+	for i, c := range x.components {
+		names[i] = c.name
+	}
+	return names
+}
+
+// Compartment finds a compartment by its path, such as "z0.zF".
+func (x *Context) Compartment(path string) (*Compartment, error) {
+	component, name, err := x.split(path, "compartment")
+	if err != nil {
+		return nil, err
+	}
+	return component.Compartment(name)
+}
+
+// split takes a path apart.
+func (x *Context) split(path, kind string) (*component, string, error) {
+	if err := x.checkOpen(); err != nil {
+		return nil, "", err
+	}
+	component, name, ok := strings.Cut(path, ".")
+	if !ok {
+		return nil, "", x.fail(because(ErrArgument, "%q: a component, a dot and a %s are wanted", path, kind))
+	}
+	c, err := x.component(component)
+	return c, name, err
+}
+
+// Connect lays a wire between compartments given by their paths, such as
+// "z0.zF" and "e0.mu", that overwrites: see the function [Connect].
+func (x *Context) Connect(src, dst string) error {
+	from, err := x.Compartment(src)
+	if err != nil {
+		return err
+	}
+	to, err := x.Compartment(dst)
+	if err != nil {
+		return err
+	}
+	return Connect(from, to, Overwrite)
+}
+
+// VerifyConnections finds the first component that lacks a wire: see its own
+// VerifyConnections.
+func (x *Context) VerifyConnections() error {
+	if err := x.checkOpen(); err != nil {
+		return err
+	}
+	for _, c := range x.components {
+		if err := c.checkIncoming(c.wanted...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reset resets every component.
+func (x *Context) Reset() error {
+	if err := x.checkOpen(); err != nil {
+		return err
+	}
+	for _, c := range x.components {
+		if m := c.method("reset"); m != nil {
+			if err := c.call(m, 0, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// SetBatchSize changes how many patterns there are in a batch, in every
+// component, and begins anew with that many: the state of patterns that are no
+// more, or not yet, cannot be kept. Scales and other parameters stay, and so
+// do wires and processes.
+func (x *Context) SetBatchSize(patterns int) error {
+	if err := x.checkOpen(); err != nil {
+		return err
+	}
+	for _, c := range x.components {
+		if err := c.SetBatchSize(patterns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes the processes and the components, and the device if it was opened
+// for this context. Closing again does nothing; any other use afterwards is an
+// [ErrClosed].
+func (x *Context) Close() error {
+	if x == nil || x.dev == nil {
+		return nil
+	}
+	var errs []error
+	for _, p := range slices.Clone(x.processes) {
+		errs = append(errs, p.Close())
+	}
+	for _, c := range slices.Clone(x.components) {
+		errs = append(errs, c.Close())
+	}
+	for _, s := range x.stores {
+		errs = append(errs, s.close())
+	}
+	if x.ownsDevice {
+		errs = append(errs, x.dev.Close())
+	}
+	x.dev = nil
+	return x.fail(errors.Join(errs...))
+}
+
+// method finds a method by ngc-learn's name for it, nil if there is none.
+func (c *component) method(name string) *method {
+	for _, m := range c.methods {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Methods lists what a process can call, by ngc-learn's names.
+func (c *component) Methods() []string {
+	names := make([]string, len(c.methods))
+	for i, m := range c.methods {
+		names[i] = m.name
+	}
+	return names
+}
+
+// String is the context's name with its components.
+func (x *Context) String() string { return fmt.Sprintf("%s (%s)", x.name, list(x.Components())) }

@@ -1,0 +1,267 @@
+package neurons
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"errorcell/backend"
+)
+
+// sequence is ops that are done as a whole: all of them, or none if one cannot
+// be. Those of a method are one, and so are those of a process.
+type sequence struct {
+	ops []op
+	dev backend.Device
+
+	reads   []*Compartment // before they are written
+	touched []*Compartment
+	entry   []state // of reads, when the ops were last tried out; nil before
+	tried   bool    // reads are like that now, so that each op is as it was then
+	saved   []saved
+
+	queue   []launch
+	replays replays
+}
+
+// launch is a run that is to be started.
+type launch struct {
+	program    backend.Program
+	rows, cols int
+	in, out    []backend.Buffer
+}
+
+// saved is what a compartment held.
+type saved struct {
+	value *array
+	shape []int
+}
+
+func newSequence(dev backend.Device, ops []op) *sequence {
+	s := &sequence{ops: ops, dev: dev}
+	s.reads, s.touched = touchedBy(ops)
+	s.saved = make([]saved, len(s.touched))
+	return s
+}
+
+// touchedBy are the compartments that ops read before they write them, and all
+// that they read or write.
+func touchedBy(ops []op) (reads, all []*Compartment) {
+	written := map[*Compartment]bool{}
+	touch := func(c *Compartment) {
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	for _, o := range ops {
+		o.touches(func(c *Compartment) {
+			if !written[c] && !slices.Contains(reads, c) {
+				reads = append(reads, c)
+			}
+			touch(c)
+		}, func(c *Compartment) {
+			written[c] = true
+			touch(c)
+		})
+	}
+	return reads, all
+}
+
+// run does the ops. When it fails, every compartment is as it was, but for a
+// device that fails at what it has been computing before without complaint.
+func (s *sequence) run() error {
+	if s.tried = s.isTried(); !s.tried {
+		return s.try()
+	}
+	err := s.perform()
+	if err != nil {
+		s.flush() // what is before the failure has been done
+	}
+	s.queue = s.queue[:0]
+	return err
+}
+
+// isTried reports whether the ops were tried out on operands like these.
+func (s *sequence) isTried() bool {
+	if s.entry == nil {
+		return false
+	}
+	for i, c := range s.reads {
+		if !s.entry[i].is(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *sequence) perform() error {
+	for _, o := range s.ops {
+		err := o.apply(s)
+		if errors.Is(err, backend.ErrMemory) {
+			if err = errors.Join(s.flush(), s.trim()); err == nil {
+				err = o.apply(s)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.flush()
+}
+
+// try does the ops for the first time. Meanwhile all that there was is kept, so
+// that it can be put back: nothing is computed in place.
+func (s *sequence) try() error {
+	entry := make([]state, len(s.reads))
+	for i, c := range s.reads {
+		entry[i].note(c)
+	}
+	for i, c := range s.touched {
+		s.saved[i] = saved{c.value, append(s.saved[i].shape[:0], c.shape...)}
+		if c.value != nil {
+			c.value.holders++
+		}
+	}
+	s.entry = nil
+	err := s.perform()
+	s.queue = s.queue[:0]
+	for i, c := range s.touched {
+		was := s.saved[i]
+		s.saved[i].value = nil
+		switch {
+		case err != nil && was.value != nil:
+			c.adopt(was.value, was.shape)
+		case err != nil:
+			c.forget()
+		}
+		if was.value != nil {
+			c.of.store.drop(was.value)
+		}
+	}
+	if trimmed := s.trim(); err == nil {
+		err = trimmed
+	}
+	if err == nil {
+		s.entry = entry
+	}
+	return err
+}
+
+// trim gives back memory of sizes that may not come again.
+func (s *sequence) trim() error {
+	for _, c := range s.touched {
+		if err := c.of.store.trim(); err != nil {
+			return c.of.fail(err)
+		}
+	}
+	return nil
+}
+
+// launch notes a run that is to be started.
+func (s *sequence) launch(program backend.Program, rows, cols int, in, out []backend.Buffer) {
+	s.queue = append(s.queue, launch{program, rows, cols, in, out})
+}
+
+// flush starts the runs that were noted.
+func (s *sequence) flush() error {
+	if s.tried && len(s.queue) > 1 {
+		if done, err := s.replays.run(s.dev, s.queue); done {
+			s.queue = s.queue[:0]
+			return err
+		}
+	}
+	if err := start(s.queue); err != nil {
+		return err
+	}
+	s.queue = s.queue[:0]
+	return nil
+}
+
+func start(queue []launch) error {
+	for i := range queue {
+		l := &queue[i]
+		if err := l.program.Run(l.rows, l.cols, l.in, l.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close gives back what the sequence keeps of the device's. It may be called on
+// a nil sequence.
+func (s *sequence) close() error {
+	if s == nil {
+		return nil
+	}
+	return s.replays.close()
+}
+
+// method is what a component can do, by ngc-learn's name for it.
+type method struct {
+	name   string
+	before func(t, dt float64) error // what depends on the time; nil if nothing does
+	ops    []op
+
+	own *sequence // for calls of the method alone
+}
+
+// does adds a method.
+func (c *component) does(name string, ops ...op) *method {
+	m := &method{name: name, ops: ops, own: newSequence(c.dev, ops)}
+	c.methods = append(c.methods, m)
+	return m
+}
+
+// call calls a method alone, without the wires.
+func (c *component) call(m *method, t, dt float64) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
+	if m.before != nil {
+		if err := m.before(t, dt); err != nil {
+			return c.fail(err)
+		}
+	}
+	return c.fail(m.own.run())
+}
+
+// share is an op by which dst takes the value of src, without a copy.
+type share struct{ dst, src *Compartment }
+
+func (o *share) touches(reads, writes func(*Compartment)) { reads(o.src); writes(o.dst) }
+func (o *share) copy() op                                 { return &share{o.dst, o.src} }
+
+func (o *share) apply(*sequence) error {
+	if err := o.src.checkSet(); err != nil {
+		return o.dst.fail(fmt.Errorf("wire from %w", err)) // which names the source
+	}
+	o.dst.adopt(o.src.value, o.src.shape)
+	return nil
+}
+
+// consume is an op that leaves a compartment without a value.
+type consume struct{ comp *Compartment }
+
+func (o *consume) touches(_, writes func(*Compartment)) { writes(o.comp) }
+func (o *consume) copy() op                             { return &consume{o.comp} }
+func (o *consume) apply(*sequence) error                { o.comp.forget(); return nil }
+
+// fill is an op that makes all numbers of a compartment x.
+type fill struct {
+	comp  *Compartment
+	shape func() []int
+	x     float64
+}
+
+func (o *fill) touches(_, writes func(*Compartment)) { writes(o.comp) }
+func (o *fill) copy() op                             { return &fill{o.comp, o.shape, o.x} }
+func (o *fill) apply(*sequence) error                { return o.comp.setAll(o.shape(), o.x) }
+
+// fills are ops that make all numbers of compartments x.
+func (c *component) fills(x float64, shape func() []int, comps ...*Compartment) []op {
+	ops := make([]op, len(comps))
+	for i, comp := range comps {
+		ops[i] = &fill{comp, shape, x}
+	}
+	return ops
+}

@@ -43,6 +43,9 @@ func (c *component) start(name string, units int, cfg config) error {
 		return c.fail(because(backend.ErrMemory, "a batch of %d patterns of n_units = %d is larger than memory can be", cfg.batchSize, units))
 	}
 	c.batchSize = cfg.batchSize
+	if cfg.context != nil && (cfg.device != nil || cfg.spec != "") {
+		return c.fail(because(ErrArgument, "it is in context %s and computes on the context's device; On and OnDevice are for the context", cfg.context.name))
+	}
 	if cfg.context != nil {
 		return c.fail(cfg.context.admit(c))
 	}

@@ -30,6 +30,8 @@ func NewContext(name string, opts ...Option) (*Context, error) {
 	x := &Context{name: name, stores: map[kernels.DType]*store{}}
 	cfg, err := configure(opts)
 	switch {
+	case len(cfg.used) > 0:
+		return nil, x.fail(because(ErrArgument, "a context has no option %s", cfg.used[0]))
 	case err != nil:
 		return nil, x.fail(err)
 	case !validName(name):
@@ -83,8 +85,8 @@ func (x *Context) Device() backend.Device { return x.dev }
 
 // admit takes a component in.
 func (x *Context) admit(c *component) error {
-	if err := x.checkOpen(); err != nil {
-		return err
+	if x.dev == nil {
+		return because(ErrClosed, "context %s is closed", x.name)
 	}
 	if !validName(c.name) {
 		return because(ErrArgument, "in context %s: "+nameRule, x.name, c.name)

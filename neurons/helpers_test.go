@@ -116,7 +116,7 @@ func same(a, b float32) bool {
 }
 
 // state is a copy of everything that a cell holds, for before and after.
-func state(t testing.TB, cell *neurons.LaplacianErrorCell) map[string]string {
+func state(t testing.TB, cell interface{ Compartments() []*neurons.Compartment }) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, c := range cell.Compartments() {

@@ -19,7 +19,6 @@ type Process struct {
 	calls   []call
 	fusing  bool
 	whole   *sequence // nil until it is compiled for the wires that there are
-	time    float64
 }
 
 type call struct {

@@ -217,8 +217,8 @@ func TestProcessIsItsCalls(t *testing.T) {
 		}
 		failed, steps := 0, 0
 		for seed := range circuits {
-			hand, fused := randomCircuit(t, seed, dev), randomCircuit(t, seed, dev)
-			apart := randomCircuit(t, seed, dev, neurons.WithoutFusing())
+			hand, fused := randomCircuit(t, seed, dev), randomCircuit(t, seed, dev, neurons.Fusing(true))
+			apart := randomCircuit(t, seed, dev, neurons.Fusing(false))
 			for step := range 9 {
 				// Most steps are like the one before: those are not tried out first, and
 				// a GPU replays them.

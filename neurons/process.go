@@ -2,6 +2,8 @@ package neurons
 
 import (
 	"slices"
+
+	"errorcell/backend"
 )
 
 // Process is an ordered list of components' methods that is run as one step:
@@ -10,9 +12,9 @@ import (
 // have computed in the same step, and what those after it did in the step before
 // (Gauss-Seidel, not simultaneous).
 //
-// Before it first runs, a process is compiled for its circuit: [WithoutFusing]
-// says what that does. What it computes is, to the bit, what Gather and the
-// methods called one by one compute.
+// Before it first runs, a process is compiled for its circuit: see [Fusing]. A
+// GPU then replays each step as one graph. What a process computes is, to the
+// bit, what Gather and the methods called one by one compute.
 type Process struct {
 	context *Context
 	name    string
@@ -29,10 +31,14 @@ type call struct {
 // ProcessOption is a setting of [Context.NewProcess].
 type ProcessOption func(*Process)
 
-// WithoutFusing runs each method's kernels one by one. By default, neighbouring
-// ones become one kernel where nothing else happens between them, so that what
-// one computes for the next need not go through memory. The bits are the same.
-func WithoutFusing() ProcessOption { return func(p *Process) { p.fusing = false } }
+// Fusing says whether neighbouring kernels become one where nothing else happens
+// between them, so that what one computes for the next need not go through
+// memory, and what nobody reads any more is not written. The bits are the same.
+//
+// By default they do where starting a kernel costs time, on a GPU. On a CPU
+// they do not: there a cell's own kernel is a function of its own, which is
+// faster than a kernel that is put together while the program runs.
+func Fusing(on bool) ProcessOption { return func(p *Process) { p.fusing = on } }
 
 // NewProcess makes a process of methods by their paths, such as
 // "z0.advance_state". A method may occur more than once.
@@ -40,7 +46,8 @@ func (x *Context) NewProcess(name string, methods []string, opts ...ProcessOptio
 	if err := x.checkOpen(); err != nil {
 		return nil, err
 	}
-	p := &Process{context: x, name: name, fusing: true}
+	p := &Process{context: x, name: name}
+	_, p.fusing = x.dev.(backend.Recorder)
 	fail := func(err error) error { return &Error{Component: x.name, Compartment: name, Err: err} }
 	switch {
 	case !validName(name):

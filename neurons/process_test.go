@@ -326,7 +326,7 @@ func TestRecorderErrors(t *testing.T) {
 // TestProcessAllocatesNothing, whatever it runs, once shapes repeat.
 func TestProcessAllocatesNothing(t *testing.T) {
 	onEveryCPU(t, func(t *testing.T, dev backend.Device) {
-		for _, opts := range [][]neurons.ProcessOption{nil, {neurons.WithoutFusing()}} {
+		for _, opts := range [][]neurons.ProcessOption{{neurons.Fusing(true)}, {neurons.Fusing(false)}} {
 			p := newPair(t, 100, neurons.On(dev))
 			process, err := p.context.NewProcess("again", p.process.Methods(), opts...)
 			must(t, err)
@@ -407,7 +407,7 @@ func TestReplay(t *testing.T) {
 	plain := open(t, "cpu:generic,threads=1")
 	run := func(dev backend.Device) (*pair, string) {
 		p := newPair(t, 3, neurons.On(dev))
-		process, err := p.context.NewProcess("again", p.process.Methods(), neurons.WithoutFusing())
+		process, err := p.context.NewProcess("again", p.process.Methods(), neurons.Fusing(false))
 		must(t, err)
 		must(t, p.a.Target().SetFloat32s(count(6)))
 		must(t, process.Run(t.Context(), 20, 1))

@@ -132,6 +132,26 @@ func (a *Archive) Read(name string) (*Array, error) {
 	return r.all(a.member[name].Method == zip.Store)
 }
 
+// ReadAs reads the named array as it is, where Read would convert its elements:
+// they must be of type T, in either byte order.
+func ReadAs[T Element](a *Archive, name string) (shape []int, data []T, err error) {
+	r, done, err := a.open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	if want := dtypeOf[T]().name; r.head.dtype.name != want {
+		return nil, nil, r.explain(wrong("it holds %s, and %s is wanted", r.head.dtype.name, want))
+	}
+	data, err = whole(r, a.member[name].Method == zip.Store, func(dst []T) error {
+		if err := readAs(r.buf, r.head.dtype.bigEndian, dst); err != nil {
+			return r.explain(err)
+		}
+		return nil
+	})
+	return r.head.Shape, data, err
+}
+
 // Close closes the file.
 func (a *Archive) Close() error {
 	if err := a.closer.Close(); err != nil {

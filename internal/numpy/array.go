@@ -23,7 +23,7 @@ type Array struct {
 func (a *Array) Converted() bool { return a.DType != "<f4" }
 
 // growFrom is how many elements memory is reserved for on a header's word alone
-// (64 MiB); beyond, it grows as data arrives.
+// (64 MiB of float32); beyond, it grows as data arrives.
 const growFrom = 16 << 20
 
 // bufferSize is the buffer of small reads; larger ones bypass it.
@@ -79,7 +79,16 @@ func (a *arrayReader) read(dst []float32) error {
 // all reads the whole array and makes sure that nothing follows. present says
 // that the data is known to be there, and not just promised by the header.
 func (a *arrayReader) all(present bool) (*Array, error) {
-	data, err := a.readAll(present)
+	data, err := whole(a, present, a.read)
+	if err != nil {
+		return nil, err
+	}
+	return &Array{Shape: a.head.Shape, Data: data, DType: a.head.DType}, nil
+}
+
+// whole reads the elements of the whole array, in C order.
+func whole[T Element](a *arrayReader, present bool, read func([]T) error) ([]T, error) {
+	data, err := readAll(a, present, read)
 	if err != nil {
 		return nil, err
 	}
@@ -87,31 +96,31 @@ func (a *arrayReader) all(present bool) (*Array, error) {
 		return nil, err
 	}
 	if a.head.reordered() {
-		ordered, ok := allocate(len(data))
+		ordered, ok := allocate[T](len(data))
 		if !ok {
 			return nil, a.tooLarge()
 		}
 		fromFortran(a.head.Shape, ordered, data)
 		data = ordered
 	}
-	return &Array{Shape: a.head.Shape, Data: data, DType: a.head.DType}, nil
+	return data, nil
 }
 
-func (a *arrayReader) readAll(present bool) ([]float32, error) {
+func readAll[T Element](a *arrayReader, present bool, read func([]T) error) ([]T, error) {
 	total := a.head.Len()
 	reserve := total
 	if !present {
 		reserve = min(total, growFrom)
 	}
-	var data []float32
+	var data []T
 	for {
-		grown, ok := allocate(reserve)
+		grown, ok := allocate[T](reserve)
 		if !ok {
 			return nil, a.tooLarge()
 		}
 		done := copy(grown, data)
 		data = grown
-		if err := a.read(data[done:]); err != nil {
+		if err := read(data[done:]); err != nil {
 			return nil, err
 		}
 		if reserve == total {
@@ -192,14 +201,14 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // allocate makes a slice of n elements, or reports that there can be none so
 // large.
-func allocate(n int) (s []float32, ok bool) {
+func allocate[T Element](n int) (s []T, ok bool) {
 	defer func() { ok = recover() == nil }()
-	return make([]float32, n), true
+	return make([]T, n), true
 }
 
 // fromFortran copies an array in which the first axis runs fastest to one in
 // which the last does.
-func fromFortran(shape []int, dst, src []float32) {
+func fromFortran[T Element](shape []int, dst, src []T) {
 	strides := make([]int, len(shape))
 	step := 1
 	for axis, d := range shape {

@@ -62,15 +62,18 @@ func newNpyioReader(descr string, n int, r io.Reader) (*npy.Reader, error) {
 
 // openFloat32 reads straight into the destination.
 func openFloat32(r io.Reader, bigEndian bool, _ int) (decoder, error) {
-	return func(dst []float32) error {
-		if _, err := io.ReadFull(r, bytesOf(dst)); err != nil {
-			return err
-		}
-		if bigEndian != nativeBigEndian {
-			swapFloat32(dst)
-		}
-		return nil
-	}, nil
+	return func(dst []float32) error { return readAs(r, bigEndian, dst) }, nil
+}
+
+// readAs reads straight into the destination.
+func readAs[T Element](r io.Reader, bigEndian bool, dst []T) error {
+	if _, err := io.ReadFull(r, bytesOf(dst)); err != nil {
+		return err
+	}
+	if bigEndian != nativeBigEndian {
+		swap(dst)
+	}
+	return nil
 }
 
 // openFloat64 reads in bulk through a buffer.
@@ -96,15 +99,24 @@ func openFloat64(r io.Reader, bigEndian bool, n int) (decoder, error) {
 }
 
 // bytesOf is the memory of s, in the machine's byte order.
-func bytesOf(s []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))
+func bytesOf[T Element](s []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(*new(T))))
 }
 
-// swapFloat32 turns the bytes of each element around. It works on bit patterns:
-// a float32 with foreign bytes may be a NaN, which a copy may alter.
-func swapFloat32(s []float32) {
-	words := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
-	for i, w := range words {
-		words[i] = bits.ReverseBytes32(w)
+// swap turns the bytes of each element around. It works on bit patterns: a float
+// with foreign bytes may be a NaN, which a copy may alter.
+func swap[T Element](s []T) {
+	memory := unsafe.Pointer(unsafe.SliceData(s))
+	switch unsafe.Sizeof(*new(T)) {
+	case 4:
+		words := unsafe.Slice((*uint32)(memory), len(s))
+		for i, w := range words {
+			words[i] = bits.ReverseBytes32(w)
+		}
+	case 8:
+		words := unsafe.Slice((*uint64)(memory), len(s))
+		for i, w := range words {
+			words[i] = bits.ReverseBytes64(w)
+		}
 	}
 }

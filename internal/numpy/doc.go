@@ -1,12 +1,13 @@
 // What the package is for, and which part of the work its library does.
 
 // Package numpy reads NumPy's .npy and .npz files as float32 arrays and writes
-// float32 ones.
+// float32 ones. In a .npz, arrays of float64 and uint8 can also be read and written
+// as they are: [ReadAs], [Begin].
 //
 // Reading accepts bool, the integers of 8 to 64 bits and the floats of 16 to 64
 // bits, in both byte orders, and gives float32 in C order (the last axis runs
 // fastest). Every value is rounded once; one beyond float32's range becomes
-// infinite. Arrays have 0 to 4 axes.
+// infinite. Arrays have 0 to 32 axes.
 //
 // Three ways of reading: [OpenArchive] for a .npz, [ReadFile] for a whole .npy,
 // and [OpenStream] for a .npy that is larger than memory, piece by piece. Two of

@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"unsafe"
 )
 
 // A dtype is an element type that can be read.
@@ -42,6 +43,17 @@ var (
 		"S": "bytes", "a": "bytes", "U": "string", "T": "string", "V": "raw bytes",
 	}
 )
+
+// Element is what arrays can hold that are read and written as they are.
+type Element interface{ uint8 | float32 | float64 }
+
+// dtypeOf is the little-endian type of T.
+func dtypeOf[T Element]() dtype {
+	code := map[uintptr]string{1: "u1", 4: "f4", 8: "f8"}[unsafe.Sizeof(*new(T))]
+	d := readable[code]
+	d.spelling = byteOrder(d.size, false) + code
+	return d
+}
 
 var nativeBigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 

@@ -19,8 +19,8 @@ import (
 const (
 	magic = "\x93NUMPY"
 
-	// maxRank is how many axes an array may have.
-	maxRank = 4
+	// maxRank is how many axes an array may have; NumPy 1 has as many.
+	maxRank = 32
 
 	// maxHeader bounds the dictionary that is read. NumPy's own bound is 10 000
 	// bytes; this one leaves room for a little rewriting within version 1.
@@ -46,6 +46,9 @@ func (h Header) Len() int {
 	}
 	return n
 }
+
+// Element is the element type in words, such as "float32".
+func (h Header) Element() string { return h.dtype.name }
 
 // String gives shape and element type in words, such as "(4, 8) float32".
 func (h Header) String() string { return showShape(h.Shape) + " " + h.dtype.name }

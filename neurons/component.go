@@ -12,8 +12,10 @@ import (
 // component is what every cell is: a name, compartments on a device, and the
 // wires that arrive at them.
 type component struct {
+	kind         string // the Go type's name; the constructor sets it before start
 	name         string
 	units        int
+	pattern      kernels.Shape // how the units are arranged
 	dtype        kernels.DType
 	dev          backend.Device // nil once closed
 	ownsDevice   bool
@@ -32,6 +34,9 @@ type component struct {
 
 // start checks what every constructor is given and finds the device.
 func (c *component) start(name string, units int, cfg config) error {
+	if c.kind == "" {
+		panic("neurons: the constructor of a cell sets its kind first, which is in files of state")
+	}
 	if name == "" {
 		return c.fail(because(ErrArgument, "a component needs a name: wires and errors refer to it"))
 	}
@@ -43,6 +48,12 @@ func (c *component) start(name string, units int, cfg config) error {
 		return c.fail(because(backend.ErrMemory, "a batch of %d patterns of n_units = %d is larger than memory can be", cfg.batchSize, units))
 	}
 	c.batchSize = cfg.batchSize
+	c.pattern = cfg.shape
+	if c.pattern == nil {
+		c.pattern = kernels.Shape{units}
+	} else if n, err := shapeLen(c.pattern); err != nil || n != units {
+		return c.fail(because(ErrArgument, "a pattern of shape %v does not have n_units = %d units", c.pattern, units))
+	}
 	if cfg.context != nil && (cfg.device != nil || cfg.spec != "") {
 		return c.fail(because(ErrArgument, "it is in context %s and computes on the context's device; On and OnDevice are for the context", cfg.context.name))
 	}
@@ -68,7 +79,9 @@ func (c *component) add(name, absent string) *Compartment {
 	return comp
 }
 
-// hide makes a compartment that only steps know. Its name is for messages.
+// hide makes a compartment that only steps know, and whose value is the
+// constructor's or made anew before each use: [Context.Save] does not keep it. Its
+// name is for messages.
 func (c *component) hide(name string) *Compartment {
 	comp := newCompartment(c, name, "no step has computed it")
 	c.hidden = append(c.hidden, comp)
@@ -200,7 +213,8 @@ func (c *component) checkIncoming(comps ...*Compartment) error {
 }
 
 // Save does nothing: the cell has no parameters. It is there, as in ngc-learn,
-// so that a whole circuit can be saved component by component.
+// so that a whole circuit can be saved component by component; [Context.Save]
+// saves what a whole circuit holds.
 func (c *component) Save(dir string) error { return c.checkOpen() }
 
 // Close releases the memory of the compartments, and the device if it was

@@ -15,7 +15,7 @@ type errorUnits struct {
 	mean, scale, target, modulator, mask     *Compartment
 	derivMean, derivScale, derivTarget, loss *Compartment
 
-	pattern, scaleShape kernels.Shape
+	scaleShape kernels.Shape
 
 	advance, reset *method
 }
@@ -30,12 +30,6 @@ func (c *errorUnits) configure(name string, units int, opts []Option, takes ...s
 	cfg, err := configure(opts, append(takes, "WithBatchSize", "WithShape", "WithGatedLoss", "WithScaleDerivative")...)
 	if err != nil {
 		return cfg, &Error{Component: name, Err: err}
-	}
-	c.pattern = cfg.shape
-	if c.pattern == nil {
-		c.pattern = kernels.Shape{units}
-	} else if n, err := shapeLen(c.pattern); err != nil || n != units {
-		return cfg, &Error{Component: name, Err: because(ErrArgument, "a pattern of shape %v does not have n_units = %d units", c.pattern, units)}
 	}
 	return cfg, c.start(name, units, cfg)
 }

@@ -35,6 +35,7 @@ type GaussianErrorCell struct{ errorUnits }
 // [WithScaleDerivative]. Close it after use.
 func NewGaussianErrorCell(name string, units int, opts ...Option) (*GaussianErrorCell, error) {
 	c := &GaussianErrorCell{}
+	c.kind = "GaussianErrorCell"
 	cfg, err := c.configure(name, units, opts, "WithSigma")
 	if err != nil {
 		return nil, err

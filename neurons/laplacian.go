@@ -63,6 +63,7 @@ func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianEr
 		return nil, &Error{Component: name, Err: err}
 	}
 	c := &LaplacianErrorCell{}
+	c.kind = "LaplacianErrorCell"
 	if err := c.start(name, units, cfg); err != nil {
 		return nil, err
 	}
@@ -178,6 +179,7 @@ type ScaledLaplacianErrorCell struct{ errorUnits }
 // [WithGatedLoss] and [WithScaleDerivative]. Close it after use.
 func NewScaledLaplacianErrorCell(name string, units int, opts ...Option) (*ScaledLaplacianErrorCell, error) {
 	c := &ScaledLaplacianErrorCell{}
+	c.kind = "ScaledLaplacianErrorCell"
 	cfg, err := c.configure(name, units, opts, "WithScale", "WithLoss")
 	if err != nil {
 		return nil, err

@@ -52,6 +52,7 @@ func NewRewardErrorCell(name string, units int, alpha float64, opts ...Option) (
 		return nil, &Error{Component: name, Err: err}
 	}
 	c := &RewardErrorCell{}
+	c.kind = "RewardErrorCell"
 	if err := c.start(name, units, cfg); err != nil {
 		return nil, err
 	}

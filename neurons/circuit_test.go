@@ -36,6 +36,7 @@ type circuit struct {
 	wired   map[*neurons.Compartment]bool
 	batch   int
 	units   int
+	dtypes  []kernels.DType // which the cells have in turn
 }
 
 func newContext(t testing.TB, opts ...neurons.Option) *neurons.Context {
@@ -48,9 +49,14 @@ func newContext(t testing.TB, opts ...neurons.Option) *neurons.Context {
 
 func randomCircuit(t testing.TB, seed uint64, dev backend.Device, opts ...neurons.ProcessOption) *circuit {
 	t.Helper()
+	return randomCircuitIn(t, seed, dev, []kernels.DType{kernels.F32}, opts...)
+}
+
+func randomCircuitIn(t testing.TB, seed uint64, dev backend.Device, dtypes []kernels.DType, opts ...neurons.ProcessOption) *circuit {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := &circuit{source: r, context: newContext(t, neurons.On(dev)), wired: map[*neurons.Compartment]bool{},
-		batch: 1 + r.IntN(4), units: 1 + r.IntN(40)}
+		batch: 1 + r.IntN(4), units: 1 + r.IntN(40), dtypes: dtypes}
 	for i := range 2 + r.IntN(3) {
 		c.add(t, fmt.Sprintf("c%d", i), r.IntN(len(makers)))
 	}
@@ -112,7 +118,7 @@ func errorOptions(choice int) (opts []neurons.Option) {
 }
 
 func (c *circuit) add(t testing.TB, name string, kind int) {
-	opts := []neurons.Option{neurons.In(c.context)}
+	opts := []neurons.Option{neurons.In(c.context), neurons.WithDType(c.dtypes[len(c.cells)%len(c.dtypes)])}
 	if kind != 0 {
 		opts = append(opts, neurons.WithBatchSize(c.batch))
 	}
@@ -188,7 +194,7 @@ func (c *circuit) state(t testing.TB) string {
 				s.WriteString("absent\n")
 				continue
 			}
-			x, err := comp.Float32s()
+			x, err := comp.Float64s()
 			must(t, err)
 			fmt.Fprintf(&s, "%v %x\n", comp.Shape(), x)
 		}

@@ -44,6 +44,14 @@
 // ngc-learn's cell is met here, and what differs on purpose, is in
 // docs/parity.md.
 //
+// # State
+//
+// What a circuit holds is saved by [Context.Save] and comes back by [Context.Load], in
+// this or another program, on this or another device: the steps that follow have the
+// same bits. The file is a .npz, with an array for each compartment by its path, such
+// as "z0.mu", which NumPy reads, and may edit. The circuit itself is not in it: cells,
+// wires and processes are the program's to make.
+//
 // # Use
 //
 // A cell with its compartments is used by one goroutine at a time, and so are

@@ -20,6 +20,7 @@ var (
 	ErrArgument    = errors.New("bad argument")        // of a constructor or of Connect
 	ErrType        = errors.New("unsupported value")   // no number, slice or tensor of floats
 	ErrShape       = kernels.ErrShape                  // lengths that do not fit each other
+	ErrState       = errors.New("unfit state")         // a file that Context.Load cannot use, or not in this circuit
 	ErrClosed      = backend.ErrClosed                 // use after Close
 )
 

@@ -3,6 +3,8 @@ package neurons_test
 import (
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
 
 	"gorgonia.org/tensor"
 
@@ -244,4 +246,50 @@ func ExampleRewardErrorCell() {
 	// 1
 	// 0.5
 	// -0.75
+}
+
+// A circuit goes on where it was saved, in another program or later in this one.
+func ExampleContext_Save() {
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, "circuit.npz")
+
+	// The program makes the same circuit each time.
+	circuit := func() (*neurons.Context, *neurons.RewardErrorCell) {
+		x, err := neurons.NewContext("circuit")
+		if err != nil {
+			log.Fatal(err)
+		}
+		r0, err := neurons.NewRewardErrorCell("r0", 1, 0.5, neurons.In(x))
+		if err != nil {
+			log.Fatal(err)
+		}
+		return x, r0
+	}
+
+	x, r0 := circuit()
+	defer x.Close()
+	if err := r0.Reward().SetScalar(1); err != nil {
+		log.Fatal(err)
+	}
+	if err := r0.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	if err := x.Save(path); err != nil {
+		log.Fatal(err)
+	}
+
+	y, r0 := circuit()
+	defer y.Close()
+	if err := y.Load(path); err != nil {
+		log.Fatal(err)
+	}
+	if err := r0.AdvanceState(1, 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r0.Mean().Scalar())
+	// Output: 0.75 <nil>
 }

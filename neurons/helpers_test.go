@@ -66,13 +66,14 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// wantError checks that an error is of a kind and says what it should.
+// wantError checks that an error is of a kind, if one is given, and says what it
+// should.
 func wantError(t testing.TB, err, is error, text string) {
 	t.Helper()
 	switch {
 	case err == nil:
 		t.Fatalf("no error; wanted: %s", text)
-	case !errors.Is(err, is):
+	case is != nil && !errors.Is(err, is):
 		t.Errorf("%q is no %q", err, is)
 	case !strings.Contains(err.Error(), text):
 		t.Errorf("error %q does not contain %q", err, text)

@@ -11,8 +11,9 @@ import (
 // memory it can, and which fails when it is told to.
 type remote struct {
 	backend.Device
-	buffers int // that are open
-	failAt  int // counts down at each call that may fail; at 1 it does
+	buffers int  // that are open
+	failAt  int  // counts down at each call that may fail; at 1 it does
+	mute    bool // reading fails
 }
 
 var errRemote = errors.New("told to fail")
@@ -55,6 +56,13 @@ type remoteBuffer struct {
 
 func (b *remoteBuffer) Device() backend.Device { return b.dev }
 func (b *remoteBuffer) Host() []byte           { return nil }
+
+func (b *remoteBuffer) ReadAt(p []byte, off int64) (int, error) {
+	if b.dev.mute {
+		return 0, errRemote
+	}
+	return b.Buffer.ReadAt(p, off)
+}
 
 func (b *remoteBuffer) WriteAt(p []byte, off int64) (int, error) {
 	if err := b.dev.fails(); err != nil {

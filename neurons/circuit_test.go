@@ -20,6 +20,7 @@ type member interface {
 	Compartments() []*neurons.Compartment
 	Compartment(name string) (*neurons.Compartment, error)
 	Methods() []string
+	VerifyConnections() error
 	Gather() error
 	AdvanceState(t, dt float64) error
 	Reset() error
@@ -104,6 +105,11 @@ var makers = []func(name string, units, choice int, opts ...neurons.Option) (mem
 	},
 	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
 		return neurons.NewRewardErrorCell(name, units, 0.25, append(opts, neurons.WithOnlinePredictor(choice%2 == 0))...)
+	},
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		opts = append(opts, neurons.WithActivation([]string{"identity", "tanh", "relu", "silu"}[choice]),
+			neurons.WithPrior("laplacian", 0.5*float64(choice%2)), neurons.WithResistScale(float64(1+choice/3)))
+		return neurons.NewRateCell(name, units, float64(10*(choice/2)), opts...)
 	},
 }
 

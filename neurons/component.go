@@ -176,13 +176,16 @@ func (c *component) SetBatchSize(patterns int) error {
 			ops = append(ops, m.ops...)
 		}
 	}
-	ops = append(ops, c.fills(0, func() []int { return []int{c.batchSize, c.units} }, c.batched...)...)
+	ops = append(ops, c.fills(0, c.batch, c.batched...)...)
 	if err := newSequence(c.dev, ops).run(); err != nil {
 		c.batchSize = was
 		return c.fail(err)
 	}
 	return nil
 }
+
+// batch is the shape of a batch of patterns.
+func (c *component) batch() []int { return append([]int{c.batchSize}, c.pattern...) }
 
 func (c *component) checkBatchSize(patterns int) error {
 	if err := c.checkOpen(); err != nil {

@@ -190,6 +190,16 @@ func (x *Context) Connect(src, dst string) error {
 	return Connect(from, to, Overwrite)
 }
 
+// Gather lets the wires that arrive at a component deliver, as the component's
+// own Gather does.
+func (x *Context) Gather(name string) error {
+	c, err := x.component(name)
+	if err != nil {
+		return err
+	}
+	return c.Gather()
+}
+
 // VerifyConnections finds the first component that lacks a wire: see its own
 // VerifyConnections.
 func (x *Context) VerifyConnections() error {

@@ -7,8 +7,12 @@
 //   - A cell has compartments that it reads and compartments that it computes:
 //     [LaplacianErrorCell] in ngc-learn's form of 2024, and in today's
 //     [ScaledLaplacianErrorCell], [GaussianErrorCell] and [RewardErrorCell].
-//   - A wire ([Connect]) carries the value of one compartment to another when
-//     the receiving cell gathers.
+//   - A wire ([Connect]) carries the value of one compartment, or what an
+//     operation such as [Summation] makes of several, to another when the
+//     receiving cell gathers.
+//   - A [Context] is a circuit: cells by their names, on one device.
+//   - A [Process] is a list of the cells' methods that is run as one step, or as
+//     many: [Process.Run].
 //
 // A step of an error cell, from numbers to numbers:
 //
@@ -29,6 +33,22 @@
 // compartment replaces the old one whole, so the shape may change from step to
 // step, and a row (1, N), a column (B, 1) or a single number stands for the
 // batch that NumPy's broadcasting makes of it.
+//
+// # Circuits
+//
+// Cells that are wired are made in a context. A process runs them: before each
+// method, the wires of its cell deliver.
+//
+//	x, err := neurons.NewContext("circuit")
+//	defer x.Close() // and all that is in it
+//	e0, err := neurons.NewGaussianErrorCell("e0", 784, neurons.In(x))
+//	e1, err := neurons.NewGaussianErrorCell("e1", 784, neurons.In(x))
+//	err = x.Connect("e0.dmu", "e1.target")
+//	advance, err := x.NewProcess("advance", []string{"e0.advance_state", "e1.advance_state"})
+//	err = advance.Run(ctx, 50, 1) // 50 steps of 1 ms
+//
+// Between the steps of a run, values stay on the device; a [Recorder] keeps those
+// that are asked for, without making the device wait.
 //
 // # Devices
 //

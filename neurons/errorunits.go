@@ -72,9 +72,6 @@ func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated s
 	return nil
 }
 
-// batch is the shape of a batch of patterns.
-func (c *errorUnits) batch() []int { return append([]int{c.batchSize}, c.pattern...) }
-
 func noShape() []int { return []int{} }
 
 // operands are those of the kernels of these cells, in their order.

@@ -16,7 +16,7 @@ import (
 
 // today has what tests need of both cells.
 type today interface {
-	cell
+	member
 	Clamp(name string, value any) error
 	Gather() error
 	Device() backend.Device

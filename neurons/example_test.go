@@ -1,6 +1,7 @@
 package neurons_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -292,4 +293,172 @@ func ExampleContext_Save() {
 	}
 	fmt.Println(r0.Mean().Scalar())
 	// Output: 0.75 <nil>
+}
+
+// A circuit of two cells in one context, the second of which predicts the
+// error of the first.
+func ExampleContext() {
+	x, err := neurons.NewContext("circuit", neurons.OnDevice("cpu"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer x.Close()
+	e0, err := neurons.NewGaussianErrorCell("e0", 2, neurons.In(x))
+	if err != nil {
+		log.Fatal(err)
+	}
+	e1, err := neurons.NewGaussianErrorCell("e1", 2, neurons.In(x), neurons.WithSigma(0.5))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := x.Connect("e0.dmu", "e1.target"); err != nil {
+		log.Fatal(err)
+	}
+	process, err := x.NewProcess("advance", []string{"e0.advance_state", "e1.advance_state"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := e0.Target().SetFloat32s([]float32{1, -2}); err != nil {
+		log.Fatal(err)
+	}
+	if err := process.Step(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(e1.DerivMean().Float32s())
+	fmt.Println(e1.Target().SetFloat32s([]float32{1, 2}))
+	// Output:
+	// [2 -4] <nil>
+	// e1.target: the wire from e0.dmu would overwrite it before it is used: set that, or Disconnect e1.target first
+}
+
+// A wire can bring what several compartments come to.
+func ExampleSummation() {
+	x, err := neurons.NewContext("circuit")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer x.Close()
+	var cells [3]*neurons.LaplacianErrorCell
+	for i := range cells {
+		if cells[i], err = neurons.NewLaplacianErrorCell(fmt.Sprintf("e%d", i), 2, neurons.In(x)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	src := neurons.Summation(cells[0].Target(), neurons.Negation(cells[1].Target()))
+	if err := neurons.Connect(src, cells[2].Mean(), neurons.Overwrite); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(src)
+	if err := cells[0].Target().SetFloat32s([]float32{5, 6}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cells[1].Target().SetFloat32s([]float32{1, 10}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cells[2].Gather(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cells[2].Mean().Float32s())
+	// Output:
+	// Summation(e0.target, Negation(e1.target))
+	// [4 -4] <nil>
+}
+
+// What a cell's prediction was after every second step.
+func ExampleRecorder() {
+	x, err := neurons.NewContext("circuit")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer x.Close()
+	cell, err := neurons.NewRewardErrorCell("r", 1, 0.5, neurons.In(x))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Reward().SetFloat32s([]float32{8}); err != nil {
+		log.Fatal(err)
+	}
+	advance, err := x.NewProcess("advance", []string{"r.advance_state"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rec, err := neurons.NewRecorder(2, cell.Mean())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := advance.Run(context.Background(), 5, 1, neurons.RecordTo(rec)); err != nil {
+		log.Fatal(err)
+	}
+	mu, err := rec.Tensor(cell.Mean())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rec.Steps())
+	fmt.Println(mu.Shape(), mu.Float32s())
+	// Output:
+	// [0 2 4]
+	// (3, 1, 1) [4 7 7.75]
+}
+
+// A rate cell settles on what explains its target best: the error of its
+// prediction drives it, and the prior draws it back.
+func ExampleProcess() {
+	x, err := neurons.NewContext("circuit")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer x.Close()
+	_, err = neurons.NewRateCell("z", 2, 10, neurons.In(x), neurons.WithPrior("gaussian", 0.25))
+	if err != nil {
+		log.Fatal(err)
+	}
+	e, err := neurons.NewGaussianErrorCell("e", 2, neurons.In(x))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, wire := range [][2]string{{"z.zF", "e.mu"}, {"e.dmu", "z.j"}} {
+		if err := x.Connect(wire[0], wire[1]); err != nil {
+			log.Fatal(err)
+		}
+	}
+	advance, err := x.NewProcess("advance", []string{"z.advance_state", "e.advance_state"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := e.Target().SetFloat32s([]float32{1, -2}); err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		if err := advance.Run(context.Background(), 100, 1); err != nil {
+			log.Fatal(err)
+		}
+		mu, err := e.Mean().Float32s()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%.4f\n", mu)
+	}
+	// Output:
+	// [0.8000 -1.6000]
+	// [0.8000 -1.6000]
+}
+
+// What a leak does to a state that nothing drives.
+func ExampleRateCell() {
+	z, err := neurons.NewRateCell("z", 2, 4, neurons.WithPrior("laplacian", 1), neurons.WithActivation("relu"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer z.Close()
+	if err := z.Rate().SetFloat32s([]float32{1, -1}); err != nil {
+		log.Fatal(err)
+	}
+	if err := z.AdvanceState(0, 2); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(z.Rate().Float32s())
+	fmt.Println(z.Output().Float32s())
+	// Output:
+	// [0.5 -0.5] <nil>
+	// [0.5 0] <nil>
 }

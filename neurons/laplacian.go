@@ -80,7 +80,7 @@ func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianEr
 			[]*Compartment{c.target, c.mu, c.modulator},
 			[]*Compartment{c.dmu, c.dtarget, c.loss}),
 		&consume{c.modulator})
-	c.reset = c.does("reset", append(c.fills(0, func() []int { return []int{c.batchSize, c.units} }, c.dmu, c.dtarget, c.target, c.mu), &consume{c.modulator})...)
+	c.reset = c.does("reset", append(c.fills(0, c.batch, c.dmu, c.dtarget, c.target, c.mu), &consume{c.modulator})...)
 	if err := c.Reset(); err != nil {
 		c.Close()
 		return nil, err

@@ -25,6 +25,10 @@ type config struct {
 	window          int
 	online          bool
 
+	rate                     kernels.RateSpec
+	leak, lambda             float64
+	outputScale, resistScale float64
+
 	used []string // the options of some cells only that were given
 }
 
@@ -40,7 +44,9 @@ func only(name string, set Option) Option {
 // configure applies the options. Of those that not every cell has, the cell
 // takes the ones it names.
 func configure(opts []Option, takes ...string) (config, error) {
-	cfg := config{dtype: kernels.F32, batchSize: 1, scale: 1.0, window: defaultWindow, online: true}
+	cfg := config{dtype: kernels.F32, batchSize: 1, scale: 1.0, window: defaultWindow, online: true,
+		rate:        kernels.RateSpec{Activation: "identity", Prior: "gaussian", Threshold: "none"},
+		outputScale: 1, resistScale: 1}
 	for _, opt := range opts {
 		if opt == nil {
 			return cfg, because(ErrArgument, "an option is nil")
@@ -198,6 +204,75 @@ func WithWindow(episodes int) Option {
 func WithOnlinePredictor(online bool) Option {
 	return only("WithOnlinePredictor", func(cfg *config) error {
 		cfg.online = online
+		return nil
+	})
+}
+
+// WithActivation is ngc-learn's act_fx, "identity" by default: by name, one of
+// kernels.Activations.
+func WithActivation(name string) Option {
+	return only("WithActivation", func(cfg *config) error {
+		cfg.rate.Activation = name
+		return nil
+	})
+}
+
+// WithPrior is ngc-learn's prior, "gaussian" and 0 by default: the distribution,
+// one of kernels.Priors, towards which a cell's state leaks, and how much.
+func WithPrior(name string, leak float64) Option {
+	return only("WithPrior", func(cfg *config) error {
+		cfg.rate.Prior, cfg.leak = name, leak
+		return nil
+	})
+}
+
+// WithThreshold is ngc-learn's threshold, "none" by default: by what, one of
+// kernels.Thresholds, a cell's state is shrunk after each step, and how much.
+func WithThreshold(name string, lambda float64) Option {
+	return only("WithThreshold", func(cfg *config) error {
+		cfg.rate.Threshold, cfg.lambda = name, lambda
+		return nil
+	})
+}
+
+// WithIntegration is ngc-learn's integration_type: "euler" (or "rk1"), the
+// default, or "midpoint" (or "rk2"). ngc-learn has more names, but computes
+// something else under them.
+func WithIntegration(name string) Option {
+	return only("WithIntegration", func(cfg *config) error {
+		switch name {
+		case "euler", "rk1":
+			cfg.rate.Midpoint = false
+		case "midpoint", "rk2":
+			cfg.rate.Midpoint = true
+		default:
+			return because(ErrArgument, "there is no integration %q; there are: euler, rk1, midpoint, rk2", name)
+		}
+		return nil
+	})
+}
+
+// WithStateful is ngc-learn's is_stateful, true by default. Without a state, z
+// is j + j_td.
+func WithStateful(stateful bool) Option {
+	return only("WithStateful", func(cfg *config) error {
+		cfg.rate.Stateless = !stateful
+		return nil
+	})
+}
+
+// WithOutputScale is ngc-learn's output_scale, 1 by default: a factor of zF.
+func WithOutputScale(factor float64) Option {
+	return only("WithOutputScale", func(cfg *config) error {
+		cfg.outputScale = factor
+		return nil
+	})
+}
+
+// WithResistScale is ngc-learn's resist_scale, 1 by default: a factor of j.
+func WithResistScale(factor float64) Option {
+	return only("WithResistScale", func(cfg *config) error {
+		cfg.resistScale = factor
 		return nil
 	})
 }

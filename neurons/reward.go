@@ -103,8 +103,6 @@ func (c *RewardErrorCell) makeMethods(alpha, rate float64, online bool) error {
 	return c.Reset()
 }
 
-func (c *RewardErrorCell) batch() []int { return []int{c.batchSize, c.units} }
-
 // Mean is mu, the prediction of the reward.
 func (c *RewardErrorCell) Mean() *Compartment { return c.mu }
 

@@ -104,6 +104,15 @@ var makers = []func(name string, units, choice int, opts ...neurons.Option) (mem
 		return neurons.NewGaussianErrorCell(name, units, append(opts, errorOptions(choice)...)...)
 	},
 	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
+		if choice&1 != 0 {
+			opts = append(opts, neurons.WithGatedLoss())
+		}
+		if choice == 2 {
+			opts = append(opts, neurons.WithTrueDerivative())
+		}
+		return neurons.NewBernoulliErrorCell(name, units, append(opts, neurons.WithLogits(choice == 3))...)
+	},
+	func(name string, units, choice int, opts ...neurons.Option) (member, error) {
 		return neurons.NewRewardErrorCell(name, units, 0.25, append(opts, neurons.WithOnlinePredictor(choice%2 == 0))...)
 	},
 	func(name string, units, choice int, opts ...neurons.Option) (member, error) {

@@ -7,9 +7,9 @@ import (
 )
 
 // errorUnits is what ngc-learn's error cells of today have in common: a target
-// and a prediction with a scale, gates, derivatives and a loss. A cell adds its
-// compartments, in ngc-learn's order and by its names, and says which kernels
-// compute them.
+// and a prediction, some with a scale, gates, derivatives and a loss. A cell adds
+// its compartments, in ngc-learn's order and by its names, and says which kernels
+// compute them. Without a scale, scale and derivScale are nil.
 type errorUnits struct {
 	component
 	mean, scale, target, modulator, mask     *Compartment
@@ -27,7 +27,7 @@ const cleared = "it was cleared; set it, connect a wire and Gather, or Reset"
 // configure starts the component, with the options of all these cells and those
 // that the cell names.
 func (c *errorUnits) configure(name string, units int, opts []Option, takes ...string) (config, error) {
-	cfg, err := configure(opts, append(takes, "WithBatchSize", "WithShape", "WithGatedLoss", "WithScaleDerivative")...)
+	cfg, err := configure(opts, append(takes, "WithBatchSize", "WithShape", "WithGatedLoss")...)
 	if err != nil {
 		return cfg, &Error{Component: name, Err: err}
 	}
@@ -42,6 +42,10 @@ func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated s
 		c.Close()
 		return err
 	}
+	operands, results := c.operands(), []*Compartment{c.derivMean, c.derivTarget, c.loss}
+	if c.scale != nil {
+		results = append(results, c.derivScale)
+	}
 	var ops []op
 	var omit uint32
 	if cfg.gatedLoss {
@@ -52,7 +56,11 @@ func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated s
 		ops = append(ops, c.scaleDerivative(options))
 		omit |= 1 << kernel.OutputIndex(c.derivScale.name)
 	}
-	main := newStep(kernel, c.operands(), []*Compartment{c.derivMean, c.derivTarget, c.loss, c.derivScale})
+	if cfg.trueDerivative {
+		ops = append(ops, c.trueDerivative(options))
+		omit |= 1 << kernel.OutputIndex(c.derivMean.name)
+	}
+	main := newStep(kernel, operands, results)
 	main.adjust = func(b *kernels.Binding, _ []kernels.Shape) error {
 		b.Signature.Omit = omit
 		squeezeOutput(b, kernel.OutputIndex(c.loss.name))
@@ -62,7 +70,7 @@ func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated s
 	c.advance = c.does("advance_state", append(ops, main, c.eatMask())...)
 	c.reset = c.does("reset", slices.Concat(
 		c.fills(0, c.batch, c.mean, c.target, c.derivMean, c.derivTarget),
-		c.fills(0, func() []int { return c.scaleShape }, c.derivScale),
+		c.scaleFills(),
 		c.fills(0, noShape, c.loss),
 		c.fills(1, c.batch, c.modulator, c.mask))...)
 	if err := c.Reset(); err != nil {
@@ -72,11 +80,23 @@ func (c *errorUnits) finish(cfg config, kernel, options *kernels.Kernel, gated s
 	return nil
 }
 
+// scaleFills are what a reset does to the derivative by the scale.
+func (c *errorUnits) scaleFills() []op {
+	if c.scale == nil {
+		return nil
+	}
+	return c.fills(0, func() []int { return c.scaleShape }, c.derivScale)
+}
+
 func noShape() []int { return []int{} }
 
 // operands are those of the kernels of these cells, in their order.
 func (c *errorUnits) operands() []*Compartment {
-	return []*Compartment{c.target, c.mean, c.modulator, c.mask, c.scale}
+	operands := []*Compartment{c.target, c.mean, c.modulator, c.mask}
+	if c.scale != nil {
+		operands = append(operands, c.scale)
+	}
+	return operands
 }
 
 // eat makes ones of a mask, as ngc-learn does, which leaves NaN and infinities
@@ -122,6 +142,12 @@ func (c *errorUnits) scaleDerivative(options *kernels.Kernel) *step {
 	})
 }
 
+// trueDerivative is the step that computes the derivative by a probability.
+func (c *errorUnits) trueDerivative(options *kernels.Kernel) *step {
+	result := options.OutputIndex(c.derivMean.name + "-probabilities")
+	return c.option(options, c.derivMean, func(*kernels.Binding, []kernels.Shape) (int, error) { return result, nil })
+}
+
 // option is a step that computes a compartment as one result of a kernel, which
 // choose picks.
 func (c *errorUnits) option(options *kernels.Kernel, comp *Compartment, choose func(*kernels.Binding, []kernels.Shape) (int, error)) *step {
@@ -140,6 +166,9 @@ func squeezeOutput(b *kernels.Binding, i int) { b.Outputs[i] = b.Outputs[i].Sque
 
 // firstScale sets the scale to the constructor's.
 func (c *errorUnits) firstScale(scale any) error {
+	if c.scale == nil {
+		return nil
+	}
 	var err error
 	switch x := scale.(type) {
 	case float32:

@@ -462,3 +462,34 @@ func ExampleRateCell() {
 	// [0.5 -0.5] <nil>
 	// [0.5 0] <nil>
 }
+
+// Units that are on with a probability of 3/4 and 1/8, and are on and off.
+func ExampleBernoulliErrorCell() {
+	cell, err := neurons.NewBernoulliErrorCell("e0", 2, neurons.WithTrueDerivative())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cell.Close()
+	if err := cell.Probability().SetFloat32s([]float32{0.75, 0.125}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.Target().SetFloat32s([]float32{1, 0}); err != nil {
+		log.Fatal(err)
+	}
+	if err := cell.AdvanceState(0, 1); err != nil {
+		log.Fatal(err)
+	}
+	dp, err := cell.DerivProbability().Float32s()
+	if err != nil {
+		log.Fatal(err)
+	}
+	loss, err := cell.Loss().Scalar()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.4f\n", dp) // 1/p and -1/(1-p)
+	fmt.Printf("%.4f\n", loss)
+	// Output:
+	// [1.3333 -1.1429]
+	// -0.4212
+}

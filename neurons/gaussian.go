@@ -36,7 +36,7 @@ type GaussianErrorCell struct{ errorUnits }
 func NewGaussianErrorCell(name string, units int, opts ...Option) (*GaussianErrorCell, error) {
 	c := &GaussianErrorCell{}
 	c.kind = "GaussianErrorCell"
-	cfg, err := c.configure(name, units, opts, "WithSigma")
+	cfg, err := c.configure(name, units, opts, "WithSigma", "WithScaleDerivative")
 	if err != nil {
 		return nil, err
 	}

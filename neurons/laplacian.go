@@ -180,7 +180,7 @@ type ScaledLaplacianErrorCell struct{ errorUnits }
 func NewScaledLaplacianErrorCell(name string, units int, opts ...Option) (*ScaledLaplacianErrorCell, error) {
 	c := &ScaledLaplacianErrorCell{}
 	c.kind = "ScaledLaplacianErrorCell"
-	cfg, err := c.configure(name, units, opts, "WithScale", "WithLoss")
+	cfg, err := c.configure(name, units, opts, "WithScale", "WithScaleDerivative", "WithLoss")
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,7 @@ type recordedArgs struct {
 	OutputScale *float64 `json:"output_scale"`
 	ResistScale *float64 `json:"resist_scale"`
 	Stateful    *bool    `json:"is_stateful"`
+	Logits      bool     `json:"input_logits"`
 	Constant    float64
 }
 
@@ -139,6 +140,8 @@ func makeRecorded(t *testing.T, x *neurons.Context, name, cell string, args reco
 		_, err = neurons.NewScaledLaplacianErrorCell(name, args.NUnits, opts...)
 	case "GaussianErrorCell":
 		_, err = neurons.NewGaussianErrorCell(name, args.NUnits, opts...)
+	case "BernoulliErrorCell":
+		_, err = neurons.NewBernoulliErrorCell(name, args.NUnits, append(opts, neurons.WithLogits(args.Logits))...)
 	case "RewardErrorCell":
 		_, err = neurons.NewRewardErrorCell(name, args.NUnits, args.Alpha, opts...)
 	case "RateCell", "Relay":
@@ -205,20 +208,21 @@ func TestRecordingsOfNGCLearn(t *testing.T) {
 		var r recorded
 		must(t, json.Unmarshal(raw, &r))
 		name := strings.TrimSuffix(r.File, ".npz")
-		if r.Group == "bernoulli" || strings.Contains(name, "sine") || notCopied[name] != "" {
+		if strings.Contains(name, "sine") || notCopied[name] != "" {
 			continue
 		}
 		count[r.Group]++
 		t.Run(name, func(t *testing.T) {
 			arrays := readGolden(t, filepath.Join("testdata/ngclearn", r.File))
 			onEveryDevice(t, func(t *testing.T, dev backend.Device) {
-				for _, fusing := range []bool{false, true} {
-					r.replay(t, dev, arrays, neurons.Fusing(fusing))
+				r.replay(t, dev, arrays, neurons.Fusing(false))
+				if len(r.Components) > 1 {
+					r.replay(t, dev, arrays, neurons.Fusing(true))
 				}
 			})
 		})
 	}
-	for group, least := range map[string]int{"laplacian": 40, "gaussian": 40, "reward": 15, "rate": 85, "circuit": 16, "odd": 6} {
+	for group, least := range map[string]int{"laplacian": 40, "gaussian": 40, "bernoulli": 48, "reward": 15, "rate": 85, "circuit": 16, "odd": 6} {
 		if count[group] < least {
 			t.Errorf("there are only %d cases of %s", count[group], group)
 		}
@@ -285,7 +289,8 @@ func (r recorded) leftModulated(name string) bool {
 // cancel, is held to 4 units in the last place of the largest reward: XLA fuses
 // some of the products and sums, which ones depends on the shape. So it does in
 // rate cells, whose numbers, and those of circuits, are held to 1e-6 where they
-// are below 1.
+// are below 1. Those of the Bernoulli cell are held to 5e-6: ngc-learn loses bits by
+// cancellation, what it has for the logit of sigmoid(6) is 6.0000176.
 func (r recorded) compare(t *testing.T, step int, name string, got, want []float32, set map[string][]float32, largest []float32) {
 	t.Helper()
 	unscaled := r.Group == "laplacian" && r.Components[0].Args.Scale == nil && r.Inputs["cell.Scale"] == nil
@@ -294,7 +299,7 @@ func (r recorded) compare(t *testing.T, step int, name string, got, want []float
 		g, w := float64(got[i]), float64(want[i])
 		var ok bool
 		switch {
-		case same(got[i], want[i]), w == 0 && r.underflows(set, i):
+		case same(got[i], want[i]), (w == 0 || math.IsNaN(w)) && r.underflows(set, i): // 0 times infinity is NaN
 			ok = true
 		case exact:
 			ok = g == w // zeros of either sign
@@ -307,10 +312,13 @@ func (r recorded) compare(t *testing.T, step int, name string, got, want []float
 			ok = math.Abs(g-w) <= 0x1p-126+0x1p-22*float64(largest[i])
 		case ulps(got[i], want[i]) <= 2:
 			ok = true
-		case r.Group == "rate" || r.Group == "circuit":
+		case r.Group == "rate" || r.Group == "circuit" || r.Group == "bernoulli":
 			tolerance := 1e-6
-			if r.Components[0].Args.Activation == "telu" {
+			switch {
+			case r.Components[0].Args.Activation == "telu":
 				tolerance = 3e-6 // in 1 - tanh^2 all but the last bits cancel
+			case r.Group == "bernoulli":
+				tolerance = 5e-6
 			}
 			ok = math.Abs(g-w) <= tolerance*max(1, math.Abs(w))
 		}
@@ -354,6 +362,10 @@ func (r recorded) underflows(set map[string][]float32, i int) bool {
 		return 1
 	}
 	subnormal := func(x float64) bool { return x != 0 && math.Abs(x) < 0x1p-126 }
+	if r.Group == "bernoulli" {
+		// The derivative of sigmoid, or its product with a derivative and the modulator.
+		return math.Abs(at("p")) > 87 || math.Abs(at("modulator")) < 0x1p-120
+	}
 	scale := at("Sigma", "Scale")
 	e := (at("target") - at("mu", "shift")) / scale
 	return subnormal(1/scale) || subnormal(e*at("modulator"))

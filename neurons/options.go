@@ -22,6 +22,8 @@ type config struct {
 	scale           any           // the first Scale or Sigma
 	gatedLoss       bool
 	scaleDerivative bool
+	logits          bool
+	trueDerivative  bool
 	window          int
 	online          bool
 
@@ -183,6 +185,26 @@ func WithGatedLoss() Option {
 func WithScaleDerivative() Option {
 	return only("WithScaleDerivative", func(cfg *config) error {
 		cfg.scaleDerivative = true
+		return nil
+	})
+}
+
+// WithLogits is ngc-learn's input_logits, false by default: whether the
+// prediction p of a [BernoulliErrorCell] is a logit, of which the sigmoid is the
+// probability.
+func WithLogits(logits bool) Option {
+	return only("WithLogits", func(cfg *config) error {
+		cfg.logits = logits
+		return nil
+	})
+}
+
+// WithTrueDerivative makes dp of a [BernoulliErrorCell] the derivative of its log
+// likelihood by the probability p. ngc-learn's has the factor sigmoid'(p) too,
+// as if p were a logit. Of logits dp is the derivative without this option.
+func WithTrueDerivative() Option {
+	return only("WithTrueDerivative", func(cfg *config) error {
+		cfg.trueDerivative = true
 		return nil
 	})
 }

@@ -35,11 +35,15 @@ func BenchmarkOfLimit(b *testing.B) {
 // as a part of the limit's, at which as many bytes are read and written.
 func BenchmarkKernels(b *testing.B) {
 	full, scalar := kernels.Shape{1, 1}, kernels.Shape{}
+	pressed := map[string]kernels.Shape{"j_td": full, "dt": scalar, "rate": scalar, "gamma": scalar}
+	rate := func(activation string) *kernels.Kernel {
+		return kernels.MustRate(kernels.RateSpec{Activation: activation, Prior: "gaussian", Threshold: "none"})
+	}
 	for _, c := range []struct {
 		name   string
 		kernel *kernels.Kernel
 		dtype  kernels.DType
-		extra  map[string]kernels.Shape // optional operands: full is of the grid's shape
+		extra  map[string]kernels.Shape // operands that are not as the grid is, or optional: full is of the grid's shape
 		arrays int                      // that are read or written
 		spec   string
 	}{
@@ -52,15 +56,29 @@ func BenchmarkKernels(b *testing.B) {
 		{"laplacian-l1/float64", kernels.LaplacianL1, kernels.F64, nil, 4, "cpu"},
 		{"laplacian-scaled/float32", kernels.LaplacianScaled, kernels.F32,
 			map[string]kernels.Shape{"scale": scalar, "mask": full, "modulator": full}, 6, "cpu"},
+		{"rate-identity/float32", rate("identity"), kernels.F32, pressed, 5, "cpu"},
+		{"rate-identity/float32/avx2", rate("identity"), kernels.F32, pressed, 5, "cpu:avx2"},
+		{"rate-relu/float32", rate("relu"), kernels.F32, pressed, 6, "cpu"},
+		{"rate-relu/float32/avx2", rate("relu"), kernels.F32, pressed, 6, "cpu:avx2"},
+		{"rate-tanh/float32", rate("tanh"), kernels.F32, pressed, 6, "cpu"},
+		{"rate-tanh/float32/avx2", rate("tanh"), kernels.F32, pressed, 6, "cpu:avx2"},
+		{"rate-sigmoid/float32", rate("sigmoid"), kernels.F32, pressed, 6, "cpu"},
+		{"rate-sigmoid/float32/avx2", rate("sigmoid"), kernels.F32, pressed, 6, "cpu:avx2"},
 		{"laplacian/float32/blocks", kernels.Laplacian, kernels.F32, nil, 4, "cpu:fused=off"},
 		{"laplacian-l1/float32/blocks", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:fused=off"},
 	} {
 		for _, n := range []int{65536, 4194304} {
 			b.Run(fmt.Sprintf("%s/n=%d", c.name, n), func(b *testing.B) {
-				shapes := map[string]kernels.Shape{"target": {rows, n / rows}, "mu": {rows, n / rows}}
+				grid := kernels.Shape{rows, n / rows}
+				shapes := map[string]kernels.Shape{}
+				for _, in := range c.kernel.Inputs() {
+					if !in.Optional {
+						shapes[in.Name] = grid
+					}
+				}
 				for name, shape := range c.extra {
 					if len(shape) > 0 {
-						shape = shapes["mu"]
+						shape = grid
 					}
 					shapes[name] = shape
 				}

@@ -22,9 +22,9 @@ import (
 //	next-z = j + j_td
 //	zF     = f(next-z) * output_scale
 //
-// rate is an operand, and not tau_m, because ngc-learn computes 1/tau_m in
-// float64 and rounds that. An activation f whose derivative is 1 leaves j as it
-// is, unless there is a resist_scale: there is no next-j then.
+// rate is the operand, and not tau_m, because it is the same in every step: a
+// division less. An activation f whose derivative is 1 leaves j as it is, unless
+// there is a resist_scale: there is no next-j then.
 
 // RateSpec says which rate cell a kernel is for. The names are ngc-learn's.
 type RateSpec struct {
@@ -42,8 +42,9 @@ type activation struct {
 }
 
 // activations are those of ngc-learn's create_function that go element by
-// element. softmax and bkwta look at all units of a pattern. sine wants an
-// argument reduced by the bits of pi, which the operations do not have.
+// element. softmax and bkwta look at all units of a pattern. sine is of 30*x: to
+// be right for large numbers too, it would need the bits of 1/pi by the exponent,
+// a table, which the operations do not have.
 var activations = map[string]activation{
 	"identity": {f: func(k *Builder, x Value) Value { return x }},
 	"tanh": {
@@ -138,8 +139,9 @@ var thresholds = map[string]func(k *Builder, z, lambda Value) Value{
 	"cauchy_threshold": func(k *Builder, z, lambda Value) Value {
 		root := k.Sqrt(k.Max(k.Sub(k.Mul(z, z), lambda), k.Const(0)))
 		half, zero := k.Const(0.5), k.Const(0)
-		above := k.Select(k.LessEqual(lambda, z), k.Mul(k.Add(z, root), half), zero)
-		below := k.Select(k.LessEqual(z, k.Neg(lambda)), k.Mul(k.Sub(z, root), half), zero)
+		// The comparisons are such that NaN stays.
+		above := k.Select(k.Less(z, lambda), zero, k.Mul(k.Add(z, root), half))
+		below := k.Select(k.Less(k.Neg(lambda), z), zero, k.Mul(k.Sub(z, root), half))
 		return k.Add(above, below)
 	},
 }
@@ -261,8 +263,8 @@ var _ = declare(Cell{
 	Name: "rate",
 	Kernels: []CellKernel{
 		{Kernel: MustRate(RateSpec{Activation: "identity", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
-		{Kernel: MustRate(RateSpec{Activation: "tanh", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
-		{Kernel: MustRate(RateSpec{Activation: "sigmoid", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
+		{Kernel: MustRate(RateSpec{Activation: "tanh", Prior: "gaussian", Threshold: "none"})},
+		{Kernel: MustRate(RateSpec{Activation: "sigmoid", Prior: "gaussian", Threshold: "none"})},
 		{Kernel: MustRate(RateSpec{Activation: "relu", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
 		{Kernel: MustRate(RateSpec{Activation: "telu", Prior: "laplacian", Threshold: "soft_threshold"})},
 		{Kernel: MustRate(RateSpec{Activation: "elu", Prior: "cauchy", Threshold: "cauchy_threshold", Resist: true})},

@@ -74,8 +74,12 @@ func (c *RateCell) makeMethods(kernel *kernels.Kernel, tauM float64, cfg config)
 	dt := c.hide("dt")
 	of := map[string]*Compartment{"j": c.j, "j_td": c.jTD, "z": c.z, "dt": dt,
 		"next-j": c.j, "next-z": c.z, "zF": c.zF}
+	rate := 1 / tauM
+	if c.dtype == kernels.F32 {
+		rate = float64(1 / float32(tauM)) // ngc-learn rounds tau_m before it divides
+	}
 	for name, x := range map[string]float64{
-		"rate": 1 / tauM, "gamma": cfg.leak, "lambda": cfg.lambda, "resist_scale": cfg.resistScale, "output_scale": cfg.outputScale,
+		"rate": rate, "gamma": cfg.leak, "lambda": cfg.lambda, "resist_scale": cfg.resistScale, "output_scale": cfg.outputScale,
 	} {
 		if kernel.InputIndex(name) < 0 {
 			continue

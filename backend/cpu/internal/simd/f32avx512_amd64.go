@@ -164,6 +164,46 @@ func laplacianScaledL1ModulatorMaskScale1F32AVX512(c *Call)
 //go:noescape
 func laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(c *Call)
 
+// rateIdentityDt1Rate1Gamma1F32AVX512 computes s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12).
+//
+//go:noescape
+func rateIdentityDt1Rate1Gamma1F32AVX512(c *Call)
+
+// rateIdentityDt1Rate1Gamma1StreamingF32AVX512 computes s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12).
+//
+//go:noescape
+func rateIdentityDt1Rate1Gamma1StreamingF32AVX512(c *Call)
+
+// rateIdentityJTdDt1Rate1Gamma1F32AVX512 computes s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12).
+//
+//go:noescape
+func rateIdentityJTdDt1Rate1Gamma1F32AVX512(c *Call)
+
+// rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX512 computes s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12).
+//
+//go:noescape
+func rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX512(c *Call)
+
+// rateReluDt1Rate1Gamma1F32AVX512 computes s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17).
+//
+//go:noescape
+func rateReluDt1Rate1Gamma1F32AVX512(c *Call)
+
+// rateReluDt1Rate1Gamma1StreamingF32AVX512 computes s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17).
+//
+//go:noescape
+func rateReluDt1Rate1Gamma1StreamingF32AVX512(c *Call)
+
+// rateReluJTdDt1Rate1Gamma1F32AVX512 computes s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18).
+//
+//go:noescape
+func rateReluJTdDt1Rate1Gamma1F32AVX512(c *Call)
+
+// rateReluJTdDt1Rate1Gamma1StreamingF32AVX512 computes s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18).
+//
+//go:noescape
+func rateReluJTdDt1Rate1Gamma1StreamingF32AVX512(c *Call)
+
 // negF32AVX512 computes s0 neg(0) store(1).
 //
 //go:noescape

@@ -31,6 +31,10 @@ var AVX2 = ISA{
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) neg(6) store(6) store(7) tree(3)", laplacianScaledL1Scale1F32AVX2, laplacianScaledL1Scale1StreamingF32AVX2},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) neg(8) store(8) store(9) tree(3)", laplacianScaledL1MaskScale1F32AVX2, laplacianScaledL1MaskScale1StreamingF32AVX2},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) s4 mul(8,9) neg(10) store(10) store(11) tree(3)", laplacianScaledL1ModulatorMaskScale1F32AVX2, laplacianScaledL1ModulatorMaskScale1StreamingF32AVX2},
+			{"s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12)", rateIdentityDt1Rate1Gamma1F32AVX2, rateIdentityDt1Rate1Gamma1StreamingF32AVX2},
+			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F32AVX2, rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX2},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F32AVX2, rateReluDt1Rate1Gamma1StreamingF32AVX2},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F32AVX2, rateReluJTdDt1Rate1Gamma1StreamingF32AVX2},
 		},
 		Primitives: []Primitive[float32]{
 			{Op: kernels.OpNeg, Run: negF32AVX2},
@@ -83,6 +87,10 @@ var AVX2 = ISA{
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) neg(6) store(6) store(7) tree(3)", laplacianScaledL1Scale1F64AVX2, laplacianScaledL1Scale1StreamingF64AVX2},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) neg(8) store(8) store(9) tree(3)", laplacianScaledL1MaskScale1F64AVX2, laplacianScaledL1MaskScale1StreamingF64AVX2},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) s4 mul(8,9) neg(10) store(10) store(11) tree(3)", laplacianScaledL1ModulatorMaskScale1F64AVX2, laplacianScaledL1ModulatorMaskScale1StreamingF64AVX2},
+			{"s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12)", rateIdentityDt1Rate1Gamma1F64AVX2, rateIdentityDt1Rate1Gamma1StreamingF64AVX2},
+			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F64AVX2, rateIdentityJTdDt1Rate1Gamma1StreamingF64AVX2},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F64AVX2, rateReluDt1Rate1Gamma1StreamingF64AVX2},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F64AVX2, rateReluJTdDt1Rate1Gamma1StreamingF64AVX2},
 		},
 		Primitives: []Primitive[float64]{
 			{Op: kernels.OpNeg, Run: negF64AVX2},
@@ -140,6 +148,10 @@ var AVX512 = ISA{
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) neg(6) store(6) store(7) tree(3)", laplacianScaledL1Scale1F32AVX512, laplacianScaledL1Scale1StreamingF32AVX512},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) neg(8) store(8) store(9) tree(3)", laplacianScaledL1MaskScale1F32AVX512, laplacianScaledL1MaskScale1StreamingF32AVX512},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) s4 mul(8,9) neg(10) store(10) store(11) tree(3)", laplacianScaledL1ModulatorMaskScale1F32AVX512, laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512},
+			{"s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12)", rateIdentityDt1Rate1Gamma1F32AVX512, rateIdentityDt1Rate1Gamma1StreamingF32AVX512},
+			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F32AVX512, rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX512},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F32AVX512, rateReluDt1Rate1Gamma1StreamingF32AVX512},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F32AVX512, rateReluJTdDt1Rate1Gamma1StreamingF32AVX512},
 		},
 		Primitives: []Primitive[float32]{
 			{Op: kernels.OpNeg, Run: negF32AVX512},
@@ -192,6 +204,10 @@ var AVX512 = ISA{
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) neg(6) store(6) store(7) tree(3)", laplacianScaledL1Scale1F64AVX512, laplacianScaledL1Scale1StreamingF64AVX512},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) neg(8) store(8) store(9) tree(3)", laplacianScaledL1MaskScale1F64AVX512, laplacianScaledL1MaskScale1StreamingF64AVX512},
 			{"s0 s1 sub(0,1) abs(2) sign(2) u2 div(4,5) s3 mul(6,7) s4 mul(8,9) neg(10) store(10) store(11) tree(3)", laplacianScaledL1ModulatorMaskScale1F64AVX512, laplacianScaledL1ModulatorMaskScale1StreamingF64AVX512},
+			{"s0 neg(0) u1 mul(1,2) s2 0x0p+00 add(4,5) add(3,6) u3 mul(7,8) u4 mul(9,10) add(0,11) store(12) store(12)", rateIdentityDt1Rate1Gamma1F64AVX512, rateIdentityDt1Rate1Gamma1StreamingF64AVX512},
+			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F64AVX512, rateIdentityJTdDt1Rate1Gamma1StreamingF64AVX512},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F64AVX512, rateReluDt1Rate1Gamma1StreamingF64AVX512},
+			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F64AVX512, rateReluJTdDt1Rate1Gamma1StreamingF64AVX512},
 		},
 		Primitives: []Primitive[float64]{
 			{Op: kernels.OpNeg, Run: negF64AVX512},

@@ -6,7 +6,7 @@
 
 // func gaussianF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·gaussianF32AVX512(SB), $1024-8
+TEXT ·gaussianF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -16,17 +16,65 @@ TEXT ·gaussianF32AVX512(SB), $1024-8
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
 block1:
-	TESTQ CX, CX
-	JZ    end4
-	CMPQ  CX, $0x00000400
-	JLT   part2
-	MOVQ  R8, AX
-	XORQ  R9, R9
+	TESTQ  CX, CX
+	JZ     end4
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole2
+	MOVQ   CX, R9
+	VXORPS Z1, Z1, Z1
+	XORQ   R10, R10
 
-strip5:
-	LEAQ   (AX)(R9*4), R8
+clear5:
+	VMOVUPS Z1, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear5
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop6:
+	CMPQ    R9, $0x00000010
+	JLT     done7
+	VMOVUPS (DX)(R8*1), Z1
+	VMOVUPS (BX)(R8*1), Z2
+	VSUBPS  Z2, Z1, Z1
+	VMULPS  Z1, Z1, Z2
+	VXORPS  Z1, Z0, Z3
+	VMOVUPS Z1, (SI)(R8*1)
+	VMOVUPS Z3, (DI)(R8*1)
+	VMOVUPS Z2, (AX)(R10*1)
+	ADDQ    $0x00000040, R8
+	ADDQ    $0x00000040, R10
+	SUBQ    $0x00000010, R9
+	JMP     loop6
+
+done7:
+	TESTQ     R9, R9
+	JZ        end8
+	MOVQ      $0x00000010, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPS.Z (DX)(R8*1), K1, Z1
+	VMOVUPS.Z (BX)(R8*1), K1, Z2
+	VSUBPS    Z2, Z1, Z1
+	VMULPS    Z1, Z1, Z2
+	VXORPS    Z1, Z0, Z3
+	VMOVUPS   Z1, K1, (SI)(R8*1)
+	VMOVUPS   Z3, K1, (DI)(R8*1)
+	VMOVUPS.Z Z2, K1, Z1
+	VMOVUPS   Z1, (AX)(R10*1)
+
+end8:
+	MOVQ   AX, R9
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -43,12 +91,92 @@ strip5:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row6:
-	CMPQ          R10, $0x00000000
-	JLE           done7
+row9:
+	VCVTPS2PD     (R9), Z17
+	VADDPD        Z17, Z1, Z1
+	VCVTPS2PD     32(R9), Z17
+	VADDPD        Z17, Z2, Z2
+	VCVTPS2PD     64(R9), Z17
+	VADDPD        Z17, Z3, Z3
+	VCVTPS2PD     96(R9), Z17
+	VADDPD        Z17, Z4, Z4
+	VCVTPS2PD     128(R9), Z17
+	VADDPD        Z17, Z5, Z5
+	VCVTPS2PD     160(R9), Z17
+	VADDPD        Z17, Z6, Z6
+	VCVTPS2PD     192(R9), Z17
+	VADDPD        Z17, Z7, Z7
+	VCVTPS2PD     224(R9), Z17
+	VADDPD        Z17, Z8, Z8
+	VCVTPS2PD     256(R9), Z17
+	VADDPD        Z17, Z9, Z9
+	VCVTPS2PD     288(R9), Z17
+	VADDPD        Z17, Z10, Z10
+	VCVTPS2PD     320(R9), Z17
+	VADDPD        Z17, Z11, Z11
+	VCVTPS2PD     352(R9), Z17
+	VADDPD        Z17, Z12, Z12
+	VCVTPS2PD     384(R9), Z17
+	VADDPD        Z17, Z13, Z13
+	VCVTPS2PD     416(R9), Z17
+	VADDPD        Z17, Z14, Z14
+	VCVTPS2PD     448(R9), Z17
+	VADDPD        Z17, Z15, Z15
+	VCVTPS2PD     480(R9), Z17
+	VADDPD        Z17, Z16, Z16
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row9
+	VADDPD        Z9, Z1, Z1
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z5, Z1, Z1
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VADDPD        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X1, (R10)(R9*8)
+	JMP           added3
+
+whole2:
+	SUBQ   R9, CX
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	MOVQ   $0x00000008, R9
+
+row10:
 	VMOVUPS       (DX)(R8*1), Z17
 	VMOVUPS       (BX)(R8*1), Z18
 	VSUBPS        Z18, Z17, Z17
@@ -146,111 +274,22 @@ row6:
 	VCVTPS2PD     Y17, Z17
 	VADDPD        Z17, Z16, Z16
 	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row6
-
-done7:
-	VMOVUPD Z1, (SP)(R9*8)
-	VMOVUPD Z2, 64(SP)(R9*8)
-	VMOVUPD Z3, 128(SP)(R9*8)
-	VMOVUPD Z4, 192(SP)(R9*8)
-	VMOVUPD Z5, 256(SP)(R9*8)
-	VMOVUPD Z6, 320(SP)(R9*8)
-	VMOVUPD Z7, 384(SP)(R9*8)
-	VMOVUPD Z8, 448(SP)(R9*8)
-	VMOVUPD Z9, 512(SP)(R9*8)
-	VMOVUPD Z10, 576(SP)(R9*8)
-	VMOVUPD Z11, 640(SP)(R9*8)
-	VMOVUPD Z12, 704(SP)(R9*8)
-	VMOVUPD Z13, 768(SP)(R9*8)
-	VMOVUPD Z14, 832(SP)(R9*8)
-	VMOVUPD Z15, 896(SP)(R9*8)
-	VMOVUPD Z16, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip5
-	LEAQ    4096(AX), R8
-	SUBQ    $0x00000400, CX
-	JMP     fold3
-
-part2:
-	MOVQ R8, AX
-	XORQ R9, R9
-
-strip8:
-	LEAQ   (AX)(R9*4), R8
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row9:
-	CMPQ          R10, $0x00000000
-	JLE           done10
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(R8*1), K1, Z3
-	VMOVUPS.Z     (BX)(R8*1), K1, Z4
-	VSUBPS        Z4, Z3, Z3
-	VMULPS        Z3, Z3, Z4
-	VXORPS        Z3, Z0, Z5
-	VMOVUPS       Z3, K1, (SI)(R8*1)
-	VMOVUPS       Z5, K1, (DI)(R8*1)
-	VMOVUPS.Z     Z4, K1, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VCVTPS2PD     Y3, Z3
+	DECQ          R9
+	JNZ           row10
+	VADDPD        Z9, Z1, Z1
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z5, Z1, Z1
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
 	VADDPD        Z3, Z1, Z1
-	VCVTPS2PD     Y4, Z3
-	VADDPD        Z3, Z2, Z2
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row9
-
-done10:
-	VMOVUPD Z1, (SP)(R9*8)
-	VMOVUPD Z2, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip8
-	LEAQ    4096(AX), R8
-	XORQ    CX, CX
-
-fold3:
-	VMOVUPD       (SP), Z1
-	VMOVUPD       512(SP), Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       256(SP), Z2
-	VMOVUPD       768(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       128(SP), Z2
-	VMOVUPD       640(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       384(SP), Z3
-	VMOVUPD       896(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       64(SP), Z2
-	VMOVUPD       576(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       320(SP), Z3
-	VMOVUPD       832(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       192(SP), Z3
-	VMOVUPD       704(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       448(SP), Z4
-	VMOVUPD       960(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
+	VADDPD        Z4, Z2, Z2
 	VADDPD        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPD        Y2, Y1, Y1
@@ -258,13 +297,15 @@ fold3:
 	VADDPD        X2, X1, X1
 	VPERMILPD     $0x01, X1, X2
 	VADDPD        X2, X1, X1
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X1, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block1
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X1, (R10)(R9*8)
+
+added3:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block1
 
 end4:
 	VZEROUPPER
@@ -275,7 +316,7 @@ GLOBL signbitF32AVX512<>(SB), RODATA|NOPTR, $4
 
 // func gaussianStreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gaussianStreamingF32AVX512(SB), $1024-8
+TEXT ·gaussianStreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -285,17 +326,108 @@ TEXT ·gaussianStreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
 block11:
-	TESTQ CX, CX
-	JZ    end14
-	CMPQ  CX, $0x00000400
-	JLT   part12
-	MOVQ  R8, AX
-	XORQ  R9, R9
+	TESTQ  CX, CX
+	JZ     end14
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole12
+	MOVQ   CX, R9
+	VXORPS Z1, Z1, Z1
+	XORQ   R10, R10
 
-strip15:
-	LEAQ   (AX)(R9*4), R8
+clear15:
+	VMOVUPS Z1, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear15
+
+whole12:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop16:
+	CMPQ     R9, $0x00000040
+	JLT      done17
+	VMOVUPS  (DX)(R8*1), Z1
+	VMOVUPS  (BX)(R8*1), Z2
+	VSUBPS   Z2, Z1, Z1
+	VMULPS   Z1, Z1, Z2
+	VXORPS   Z1, Z0, Z3
+	VMOVNTPS Z1, (SI)(R8*1)
+	VMOVNTPS Z3, (DI)(R8*1)
+	VMOVUPS  Z2, (AX)(R10*1)
+	VMOVUPS  64(DX)(R8*1), Z1
+	VMOVUPS  64(BX)(R8*1), Z2
+	VSUBPS   Z2, Z1, Z1
+	VMULPS   Z1, Z1, Z2
+	VXORPS   Z1, Z0, Z3
+	VMOVNTPS Z1, 64(SI)(R8*1)
+	VMOVNTPS Z3, 64(DI)(R8*1)
+	VMOVUPS  Z2, 64(AX)(R10*1)
+	VMOVUPS  128(DX)(R8*1), Z1
+	VMOVUPS  128(BX)(R8*1), Z2
+	VSUBPS   Z2, Z1, Z1
+	VMULPS   Z1, Z1, Z2
+	VXORPS   Z1, Z0, Z3
+	VMOVNTPS Z1, 128(SI)(R8*1)
+	VMOVNTPS Z3, 128(DI)(R8*1)
+	VMOVUPS  Z2, 128(AX)(R10*1)
+	VMOVUPS  192(DX)(R8*1), Z1
+	VMOVUPS  192(BX)(R8*1), Z2
+	VSUBPS   Z2, Z1, Z1
+	VMULPS   Z1, Z1, Z2
+	VXORPS   Z1, Z0, Z3
+	VMOVNTPS Z1, 192(SI)(R8*1)
+	VMOVNTPS Z3, 192(DI)(R8*1)
+	VMOVUPS  Z2, 192(AX)(R10*1)
+	ADDQ     $0x00000100, R8
+	ADDQ     $0x00000100, R10
+	SUBQ     $0x00000040, R9
+	JMP      loop16
+
+done17:
+loop18:
+	CMPQ     R9, $0x00000010
+	JLT      done19
+	VMOVUPS  (DX)(R8*1), Z1
+	VMOVUPS  (BX)(R8*1), Z2
+	VSUBPS   Z2, Z1, Z1
+	VMULPS   Z1, Z1, Z2
+	VXORPS   Z1, Z0, Z3
+	VMOVNTPS Z1, (SI)(R8*1)
+	VMOVNTPS Z3, (DI)(R8*1)
+	VMOVUPS  Z2, (AX)(R10*1)
+	ADDQ     $0x00000040, R8
+	ADDQ     $0x00000040, R10
+	SUBQ     $0x00000010, R9
+	JMP      loop18
+
+done19:
+	TESTQ     R9, R9
+	JZ        end20
+	MOVQ      $0x00000010, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPS.Z (DX)(R8*1), K1, Z1
+	VMOVUPS.Z (BX)(R8*1), K1, Z2
+	VSUBPS    Z2, Z1, Z1
+	VMULPS    Z1, Z1, Z2
+	VXORPS    Z1, Z0, Z3
+	VMOVUPS   Z1, K1, (SI)(R8*1)
+	VMOVUPS   Z3, K1, (DI)(R8*1)
+	VMOVUPS.Z Z2, K1, Z1
+	VMOVUPS   Z1, (AX)(R10*1)
+
+end20:
+	MOVQ   AX, R9
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -312,214 +444,58 @@ strip15:
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row16:
-	CMPQ          R10, $0x00000000
-	JLE           done17
-	VMOVUPS       (DX)(R8*1), Z17
-	VMOVUPS       (BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, (SI)(R8*1)
-	VMOVNTPS      Z19, (DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z1, Z1
-	VCVTPS2PD     Y17, Z17
+row21:
+	VCVTPS2PD     (R9), Z17
+	VADDPD        Z17, Z1, Z1
+	VCVTPS2PD     32(R9), Z17
 	VADDPD        Z17, Z2, Z2
-	VMOVUPS       64(DX)(R8*1), Z17
-	VMOVUPS       64(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 64(SI)(R8*1)
-	VMOVNTPS      Z19, 64(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z3, Z3
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     64(R9), Z17
+	VADDPD        Z17, Z3, Z3
+	VCVTPS2PD     96(R9), Z17
 	VADDPD        Z17, Z4, Z4
-	VMOVUPS       128(DX)(R8*1), Z17
-	VMOVUPS       128(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 128(SI)(R8*1)
-	VMOVNTPS      Z19, 128(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z5, Z5
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     128(R9), Z17
+	VADDPD        Z17, Z5, Z5
+	VCVTPS2PD     160(R9), Z17
 	VADDPD        Z17, Z6, Z6
-	VMOVUPS       192(DX)(R8*1), Z17
-	VMOVUPS       192(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 192(SI)(R8*1)
-	VMOVNTPS      Z19, 192(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z7, Z7
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     192(R9), Z17
+	VADDPD        Z17, Z7, Z7
+	VCVTPS2PD     224(R9), Z17
 	VADDPD        Z17, Z8, Z8
-	VMOVUPS       256(DX)(R8*1), Z17
-	VMOVUPS       256(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 256(SI)(R8*1)
-	VMOVNTPS      Z19, 256(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z9, Z9
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     256(R9), Z17
+	VADDPD        Z17, Z9, Z9
+	VCVTPS2PD     288(R9), Z17
 	VADDPD        Z17, Z10, Z10
-	VMOVUPS       320(DX)(R8*1), Z17
-	VMOVUPS       320(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 320(SI)(R8*1)
-	VMOVNTPS      Z19, 320(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z11, Z11
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     320(R9), Z17
+	VADDPD        Z17, Z11, Z11
+	VCVTPS2PD     352(R9), Z17
 	VADDPD        Z17, Z12, Z12
-	VMOVUPS       384(DX)(R8*1), Z17
-	VMOVUPS       384(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 384(SI)(R8*1)
-	VMOVNTPS      Z19, 384(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z13, Z13
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     384(R9), Z17
+	VADDPD        Z17, Z13, Z13
+	VCVTPS2PD     416(R9), Z17
 	VADDPD        Z17, Z14, Z14
-	VMOVUPS       448(DX)(R8*1), Z17
-	VMOVUPS       448(BX)(R8*1), Z18
-	VSUBPS        Z18, Z17, Z17
-	VMULPS        Z17, Z17, Z18
-	VXORPS        Z17, Z0, Z19
-	VMOVNTPS      Z17, 448(SI)(R8*1)
-	VMOVNTPS      Z19, 448(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z18, Y17
-	VCVTPS2PD     Y18, Z18
-	VADDPD        Z18, Z15, Z15
-	VCVTPS2PD     Y17, Z17
+	VCVTPS2PD     448(R9), Z17
+	VADDPD        Z17, Z15, Z15
+	VCVTPS2PD     480(R9), Z17
 	VADDPD        Z17, Z16, Z16
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row16
-
-done17:
-	VMOVUPD Z1, (SP)(R9*8)
-	VMOVUPD Z2, 64(SP)(R9*8)
-	VMOVUPD Z3, 128(SP)(R9*8)
-	VMOVUPD Z4, 192(SP)(R9*8)
-	VMOVUPD Z5, 256(SP)(R9*8)
-	VMOVUPD Z6, 320(SP)(R9*8)
-	VMOVUPD Z7, 384(SP)(R9*8)
-	VMOVUPD Z8, 448(SP)(R9*8)
-	VMOVUPD Z9, 512(SP)(R9*8)
-	VMOVUPD Z10, 576(SP)(R9*8)
-	VMOVUPD Z11, 640(SP)(R9*8)
-	VMOVUPD Z12, 704(SP)(R9*8)
-	VMOVUPD Z13, 768(SP)(R9*8)
-	VMOVUPD Z14, 832(SP)(R9*8)
-	VMOVUPD Z15, 896(SP)(R9*8)
-	VMOVUPD Z16, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip15
-	LEAQ    4096(AX), R8
-	SUBQ    $0x00000400, CX
-	JMP     fold13
-
-part12:
-	MOVQ R8, AX
-	XORQ R9, R9
-
-strip18:
-	LEAQ   (AX)(R9*4), R8
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row19:
-	CMPQ          R10, $0x00000000
-	JLE           done20
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(R8*1), K1, Z3
-	VMOVUPS.Z     (BX)(R8*1), K1, Z4
-	VSUBPS        Z4, Z3, Z3
-	VMULPS        Z3, Z3, Z4
-	VXORPS        Z3, Z0, Z5
-	VMOVUPS       Z3, K1, (SI)(R8*1)
-	VMOVUPS       Z5, K1, (DI)(R8*1)
-	VMOVUPS.Z     Z4, K1, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VCVTPS2PD     Y3, Z3
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row21
+	VADDPD        Z9, Z1, Z1
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z5, Z1, Z1
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
 	VADDPD        Z3, Z1, Z1
-	VCVTPS2PD     Y4, Z3
-	VADDPD        Z3, Z2, Z2
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row19
-
-done20:
-	VMOVUPD Z1, (SP)(R9*8)
-	VMOVUPD Z2, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip18
-	LEAQ    4096(AX), R8
-	XORQ    CX, CX
-
-fold13:
-	VMOVUPD       (SP), Z1
-	VMOVUPD       512(SP), Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       256(SP), Z2
-	VMOVUPD       768(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       128(SP), Z2
-	VMOVUPD       640(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       384(SP), Z3
-	VMOVUPD       896(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       64(SP), Z2
-	VMOVUPD       576(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       320(SP), Z3
-	VMOVUPD       832(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       192(SP), Z3
-	VMOVUPD       704(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       448(SP), Z4
-	VMOVUPD       960(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
+	VADDPD        Z4, Z2, Z2
 	VADDPD        Z2, Z1, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPD        Y2, Y1, Y1
@@ -527,12 +503,12 @@ fold13:
 	VADDPD        X2, X1, X1
 	VPERMILPD     $0x01, X1, X2
 	VADDPD        X2, X1, X1
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X1, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X1, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
 	JMP           block11
 
 end14:
@@ -542,7 +518,7 @@ end14:
 
 // func gaussianModulatorMaskSigma1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $1024-8
+TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -556,17 +532,75 @@ TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $1024-8
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block21:
-	TESTQ CX, CX
-	JZ    end24
-	CMPQ  CX, $0x00000400
-	JLT   part22
-	MOVQ  SI, AX
-	XORQ  R11, R11
+block22:
+	TESTQ  CX, CX
+	JZ     end25
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole23
+	MOVQ   CX, R11
+	VXORPS Z2, Z2, Z2
+	XORQ   R12, R12
 
-strip25:
-	LEAQ   (AX)(R11*4), SI
+clear26:
+	VMOVUPS Z2, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear26
+	SUBQ    R11, CX
+	XORQ    R12, R12
+
+loop27:
+	CMPQ    R11, $0x00000010
+	JLT     done28
+	VMOVUPS (DX)(SI*1), Z2
+	VMOVUPS (BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z2
+	VMULPS  Z2, Z2, Z3
+	VDIVPS  Z0, Z2, Z2
+	VMOVUPS (DI)(SI*1), Z4
+	VMULPS  Z4, Z2, Z2
+	VMOVUPS (R8)(SI*1), Z4
+	VMULPS  Z4, Z2, Z2
+	VXORPS  Z2, Z1, Z4
+	VMOVUPS Z2, (R9)(SI*1)
+	VMOVUPS Z4, (R10)(SI*1)
+	VMOVUPS Z3, (AX)(R12*1)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, R12
+	SUBQ    $0x00000010, R11
+	JMP     loop27
+
+done28:
+	TESTQ     R11, R11
+	JZ        end29
+	MOVQ      $0x00000010, R13
+	CMPQ      R11, R13
+	CMOVQGT   R13, R11
+	MOVQ      $-1, R13
+	BZHIQ     R11, R13, R13
+	KMOVQ     R13, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VMOVUPS.Z (DI)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VMOVUPS.Z (R8)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (R9)(SI*1)
+	VMOVUPS   Z4, K1, (R10)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R12*1)
+
+end29:
+	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -583,12 +617,92 @@ strip25:
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row26:
-	CMPQ          R12, $0x00000000
-	JLE           done27
+row30:
+	VCVTPS2PD     (R11), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R11), Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     64(R11), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R11), Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     128(R11), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R11), Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     192(R11), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R11), Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     256(R11), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R11), Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     320(R11), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R11), Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     384(R11), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R11), Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     448(R11), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R11), Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row30
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X2, (R12)(R11*8)
+	JMP           added24
+
+whole23:
+	SUBQ   R11, CX
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R11
+
+row31:
 	VMOVUPS       (DX)(SI*1), Z18
 	VMOVUPS       (BX)(SI*1), Z19
 	VSUBPS        Z19, Z18, Z18
@@ -726,116 +840,22 @@ row26:
 	VCVTPS2PD     Y18, Z18
 	VADDPD        Z18, Z17, Z17
 	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row26
-
-done27:
-	VMOVUPD Z2, (SP)(R11*8)
-	VMOVUPD Z3, 64(SP)(R11*8)
-	VMOVUPD Z4, 128(SP)(R11*8)
-	VMOVUPD Z5, 192(SP)(R11*8)
-	VMOVUPD Z6, 256(SP)(R11*8)
-	VMOVUPD Z7, 320(SP)(R11*8)
-	VMOVUPD Z8, 384(SP)(R11*8)
-	VMOVUPD Z9, 448(SP)(R11*8)
-	VMOVUPD Z10, 512(SP)(R11*8)
-	VMOVUPD Z11, 576(SP)(R11*8)
-	VMOVUPD Z12, 640(SP)(R11*8)
-	VMOVUPD Z13, 704(SP)(R11*8)
-	VMOVUPD Z14, 768(SP)(R11*8)
-	VMOVUPD Z15, 832(SP)(R11*8)
-	VMOVUPD Z16, 896(SP)(R11*8)
-	VMOVUPD Z17, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip25
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold23
-
-part22:
-	MOVQ SI, AX
-	XORQ R11, R11
-
-strip28:
-	LEAQ   (AX)(R11*4), SI
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row29:
-	CMPQ          R12, $0x00000000
-	JLE           done30
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z4
-	VMOVUPS.Z     (BX)(SI*1), K1, Z5
-	VSUBPS        Z5, Z4, Z4
-	VMULPS        Z4, Z4, Z5
-	VDIVPS        Z0, Z4, Z4
-	VMOVUPS.Z     (DI)(SI*1), K1, Z6
-	VMULPS        Z6, Z4, Z4
-	VMOVUPS.Z     (R8)(SI*1), K1, Z6
-	VMULPS        Z6, Z4, Z4
-	VXORPS        Z4, Z1, Z6
-	VMOVUPS       Z4, K1, (R9)(SI*1)
-	VMOVUPS       Z6, K1, (R10)(SI*1)
-	VMOVUPS.Z     Z5, K1, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y5
-	VCVTPS2PD     Y4, Z4
+	DECQ          R11
+	JNZ           row31
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
 	VADDPD        Z4, Z2, Z2
-	VCVTPS2PD     Y5, Z4
-	VADDPD        Z4, Z3, Z3
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row29
-
-done30:
-	VMOVUPD Z2, (SP)(R11*8)
-	VMOVUPD Z3, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip28
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold23:
-	VMOVUPD       (SP), Z2
-	VMOVUPD       512(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       256(SP), Z3
-	VMOVUPD       768(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       128(SP), Z3
-	VMOVUPD       640(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       384(SP), Z4
-	VMOVUPD       896(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       64(SP), Z3
-	VMOVUPD       576(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       320(SP), Z4
-	VMOVUPD       832(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       192(SP), Z4
-	VMOVUPD       704(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       448(SP), Z5
-	VMOVUPD       960(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
+	VADDPD        Z5, Z3, Z3
 	VADDPD        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y3
 	VADDPD        Y3, Y2, Y2
@@ -843,21 +863,23 @@ fold23:
 	VADDPD        X3, X2, X2
 	VPERMILPD     $0x01, X2, X3
 	VADDPD        X3, X2, X2
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X2, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block21
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X2, (R12)(R11*8)
 
-end24:
+added24:
+	MOVQ c+0(FP), R11
+	INCQ 136(R11)
+	JMP  block22
+
+end25:
 	VZEROUPPER
 	RET
 
 // func gaussianModulatorMaskSigma1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX512(SB), $1024-8
+TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -871,17 +893,138 @@ TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block31:
-	TESTQ CX, CX
-	JZ    end34
-	CMPQ  CX, $0x00000400
-	JLT   part32
-	MOVQ  SI, AX
-	XORQ  R11, R11
+block32:
+	TESTQ  CX, CX
+	JZ     end35
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole33
+	MOVQ   CX, R11
+	VXORPS Z2, Z2, Z2
+	XORQ   R12, R12
 
-strip35:
-	LEAQ   (AX)(R11*4), SI
+clear36:
+	VMOVUPS Z2, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear36
+
+whole33:
+	SUBQ R11, CX
+	XORQ R12, R12
+
+loop37:
+	CMPQ     R11, $0x00000040
+	JLT      done38
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  (DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VMOVUPS  (R8)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (R9)(SI*1)
+	VMOVNTPS Z4, (R10)(SI*1)
+	VMOVUPS  Z3, (AX)(R12*1)
+	VMOVUPS  64(DX)(SI*1), Z2
+	VMOVUPS  64(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  64(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VMOVUPS  64(R8)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 64(R9)(SI*1)
+	VMOVNTPS Z4, 64(R10)(SI*1)
+	VMOVUPS  Z3, 64(AX)(R12*1)
+	VMOVUPS  128(DX)(SI*1), Z2
+	VMOVUPS  128(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  128(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VMOVUPS  128(R8)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 128(R9)(SI*1)
+	VMOVNTPS Z4, 128(R10)(SI*1)
+	VMOVUPS  Z3, 128(AX)(R12*1)
+	VMOVUPS  192(DX)(SI*1), Z2
+	VMOVUPS  192(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  192(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VMOVUPS  192(R8)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 192(R9)(SI*1)
+	VMOVNTPS Z4, 192(R10)(SI*1)
+	VMOVUPS  Z3, 192(AX)(R12*1)
+	ADDQ     $0x00000100, SI
+	ADDQ     $0x00000100, R12
+	SUBQ     $0x00000040, R11
+	JMP      loop37
+
+done38:
+loop39:
+	CMPQ     R11, $0x00000010
+	JLT      done40
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  (DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VMOVUPS  (R8)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (R9)(SI*1)
+	VMOVNTPS Z4, (R10)(SI*1)
+	VMOVUPS  Z3, (AX)(R12*1)
+	ADDQ     $0x00000040, SI
+	ADDQ     $0x00000040, R12
+	SUBQ     $0x00000010, R11
+	JMP      loop39
+
+done40:
+	TESTQ     R11, R11
+	JZ        end41
+	MOVQ      $0x00000010, R13
+	CMPQ      R11, R13
+	CMOVQGT   R13, R11
+	MOVQ      $-1, R13
+	BZHIQ     R11, R13, R13
+	KMOVQ     R13, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VMOVUPS.Z (DI)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VMOVUPS.Z (R8)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (R9)(SI*1)
+	VMOVUPS   Z4, K1, (R10)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R12*1)
+
+end41:
+	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -898,259 +1041,58 @@ strip35:
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row36:
-	CMPQ          R12, $0x00000000
-	JLE           done37
-	VMOVUPS       (DX)(SI*1), Z18
-	VMOVUPS       (BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       (DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       (R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, (R9)(SI*1)
-	VMOVNTPS      Z20, (R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z2, Z2
-	VCVTPS2PD     Y18, Z18
+row42:
+	VCVTPS2PD     (R11), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R11), Z18
 	VADDPD        Z18, Z3, Z3
-	VMOVUPS       64(DX)(SI*1), Z18
-	VMOVUPS       64(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       64(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       64(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 64(R9)(SI*1)
-	VMOVNTPS      Z20, 64(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z4, Z4
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     64(R11), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R11), Z18
 	VADDPD        Z18, Z5, Z5
-	VMOVUPS       128(DX)(SI*1), Z18
-	VMOVUPS       128(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       128(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       128(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 128(R9)(SI*1)
-	VMOVNTPS      Z20, 128(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z6, Z6
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     128(R11), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R11), Z18
 	VADDPD        Z18, Z7, Z7
-	VMOVUPS       192(DX)(SI*1), Z18
-	VMOVUPS       192(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       192(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       192(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 192(R9)(SI*1)
-	VMOVNTPS      Z20, 192(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z8, Z8
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     192(R11), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R11), Z18
 	VADDPD        Z18, Z9, Z9
-	VMOVUPS       256(DX)(SI*1), Z18
-	VMOVUPS       256(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       256(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       256(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 256(R9)(SI*1)
-	VMOVNTPS      Z20, 256(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z10, Z10
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     256(R11), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R11), Z18
 	VADDPD        Z18, Z11, Z11
-	VMOVUPS       320(DX)(SI*1), Z18
-	VMOVUPS       320(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       320(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       320(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 320(R9)(SI*1)
-	VMOVNTPS      Z20, 320(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z12, Z12
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     320(R11), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R11), Z18
 	VADDPD        Z18, Z13, Z13
-	VMOVUPS       384(DX)(SI*1), Z18
-	VMOVUPS       384(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       384(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       384(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 384(R9)(SI*1)
-	VMOVNTPS      Z20, 384(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z14, Z14
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     384(R11), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R11), Z18
 	VADDPD        Z18, Z15, Z15
-	VMOVUPS       448(DX)(SI*1), Z18
-	VMOVUPS       448(BX)(SI*1), Z19
-	VSUBPS        Z19, Z18, Z18
-	VMULPS        Z18, Z18, Z19
-	VDIVPS        Z0, Z18, Z18
-	VMOVUPS       448(DI)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VMOVUPS       448(R8)(SI*1), Z20
-	VMULPS        Z20, Z18, Z18
-	VXORPS        Z18, Z1, Z20
-	VMOVNTPS      Z18, 448(R9)(SI*1)
-	VMOVNTPS      Z20, 448(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VCVTPS2PD     Y19, Z19
-	VADDPD        Z19, Z16, Z16
-	VCVTPS2PD     Y18, Z18
+	VCVTPS2PD     448(R11), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R11), Z18
 	VADDPD        Z18, Z17, Z17
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row36
-
-done37:
-	VMOVUPD Z2, (SP)(R11*8)
-	VMOVUPD Z3, 64(SP)(R11*8)
-	VMOVUPD Z4, 128(SP)(R11*8)
-	VMOVUPD Z5, 192(SP)(R11*8)
-	VMOVUPD Z6, 256(SP)(R11*8)
-	VMOVUPD Z7, 320(SP)(R11*8)
-	VMOVUPD Z8, 384(SP)(R11*8)
-	VMOVUPD Z9, 448(SP)(R11*8)
-	VMOVUPD Z10, 512(SP)(R11*8)
-	VMOVUPD Z11, 576(SP)(R11*8)
-	VMOVUPD Z12, 640(SP)(R11*8)
-	VMOVUPD Z13, 704(SP)(R11*8)
-	VMOVUPD Z14, 768(SP)(R11*8)
-	VMOVUPD Z15, 832(SP)(R11*8)
-	VMOVUPD Z16, 896(SP)(R11*8)
-	VMOVUPD Z17, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip35
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold33
-
-part32:
-	MOVQ SI, AX
-	XORQ R11, R11
-
-strip38:
-	LEAQ   (AX)(R11*4), SI
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row39:
-	CMPQ          R12, $0x00000000
-	JLE           done40
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z4
-	VMOVUPS.Z     (BX)(SI*1), K1, Z5
-	VSUBPS        Z5, Z4, Z4
-	VMULPS        Z4, Z4, Z5
-	VDIVPS        Z0, Z4, Z4
-	VMOVUPS.Z     (DI)(SI*1), K1, Z6
-	VMULPS        Z6, Z4, Z4
-	VMOVUPS.Z     (R8)(SI*1), K1, Z6
-	VMULPS        Z6, Z4, Z4
-	VXORPS        Z4, Z1, Z6
-	VMOVUPS       Z4, K1, (R9)(SI*1)
-	VMOVUPS       Z6, K1, (R10)(SI*1)
-	VMOVUPS.Z     Z5, K1, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y5
-	VCVTPS2PD     Y4, Z4
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row42
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
 	VADDPD        Z4, Z2, Z2
-	VCVTPS2PD     Y5, Z4
-	VADDPD        Z4, Z3, Z3
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row39
-
-done40:
-	VMOVUPD Z2, (SP)(R11*8)
-	VMOVUPD Z3, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip38
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold33:
-	VMOVUPD       (SP), Z2
-	VMOVUPD       512(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       256(SP), Z3
-	VMOVUPD       768(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       128(SP), Z3
-	VMOVUPD       640(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       384(SP), Z4
-	VMOVUPD       896(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       64(SP), Z3
-	VMOVUPD       576(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       320(SP), Z4
-	VMOVUPD       832(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       192(SP), Z4
-	VMOVUPD       704(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       448(SP), Z5
-	VMOVUPD       960(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
+	VADDPD        Z5, Z3, Z3
 	VADDPD        Z3, Z2, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y3
 	VADDPD        Y3, Y2, Y2
@@ -1158,15 +1100,15 @@ fold33:
 	VADDPD        X3, X2, X2
 	VPERMILPD     $0x01, X2, X3
 	VADDPD        X3, X2, X2
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X2, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block31
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X2, (R12)(R11*8)
+	MOVQ          c+0(FP), R11
+	INCQ          136(R11)
+	JMP           block32
 
-end34:
+end35:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1189,9 +1131,9 @@ TEXT ·laplacianF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop41:
+loop43:
 	CMPQ       CX, $0x00000040
-	JLT        done42
+	JLT        done44
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1234,12 +1176,12 @@ loop41:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop41
+	JMP        loop43
 
-done42:
-loop43:
+done44:
+loop45:
 	CMPQ       CX, $0x00000010
-	JLT        done44
+	JLT        done46
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1252,11 +1194,11 @@ loop43:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop43
+	JMP        loop45
 
-done44:
+done46:
 	TESTQ      CX, CX
-	JZ         end45
+	JZ         end47
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1276,7 +1218,7 @@ done44:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end45:
+end47:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1317,9 +1259,9 @@ TEXT ·laplacianStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop46:
+loop48:
 	CMPQ       CX, $0x00000040
-	JLT        done47
+	JLT        done49
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1362,12 +1304,12 @@ loop46:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop46
+	JMP        loop48
 
-done47:
-loop48:
+done49:
+loop50:
 	CMPQ       CX, $0x00000010
-	JLT        done49
+	JLT        done51
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1380,11 +1322,11 @@ loop48:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop48
+	JMP        loop50
 
-done49:
+done51:
 	TESTQ      CX, CX
-	JZ         end50
+	JZ         end52
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1404,7 +1346,7 @@ done49:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end50:
+end52:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1444,9 +1386,9 @@ TEXT ·laplacianModulatorF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop51:
+loop53:
 	CMPQ       CX, $0x00000040
-	JLT        done52
+	JLT        done54
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1497,12 +1439,12 @@ loop51:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop51
+	JMP        loop53
 
-done52:
-loop53:
+done54:
+loop55:
 	CMPQ       CX, $0x00000010
-	JLT        done54
+	JLT        done56
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1517,11 +1459,11 @@ loop53:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop53
+	JMP        loop55
 
-done54:
+done56:
 	TESTQ      CX, CX
-	JZ         end55
+	JZ         end57
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1543,7 +1485,7 @@ done54:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end55:
+end57:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1582,9 +1524,9 @@ TEXT ·laplacianModulatorStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop56:
+loop58:
 	CMPQ       CX, $0x00000040
-	JLT        done57
+	JLT        done59
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1635,12 +1577,12 @@ loop56:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop56
+	JMP        loop58
 
-done57:
-loop58:
+done59:
+loop60:
 	CMPQ       CX, $0x00000010
-	JLT        done59
+	JLT        done61
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1655,11 +1597,11 @@ loop58:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop58
+	JMP        loop60
 
-done59:
+done61:
 	TESTQ      CX, CX
-	JZ         end60
+	JZ         end62
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1681,7 +1623,7 @@ done59:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end60:
+end62:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1722,9 +1664,9 @@ TEXT ·laplacianModulator1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop61:
+loop63:
 	CMPQ       CX, $0x00000040
-	JLT        done62
+	JLT        done64
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1771,12 +1713,12 @@ loop61:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop61
+	JMP        loop63
 
-done62:
-loop63:
+done64:
+loop65:
 	CMPQ       CX, $0x00000010
-	JLT        done64
+	JLT        done66
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1790,11 +1732,11 @@ loop63:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop63
+	JMP        loop65
 
-done64:
+done66:
 	TESTQ      CX, CX
-	JZ         end65
+	JZ         end67
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1815,7 +1757,7 @@ done64:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end65:
+end67:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -1855,9 +1797,9 @@ TEXT ·laplacianModulator1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop66:
+loop68:
 	CMPQ       CX, $0x00000040
-	JLT        done67
+	JLT        done69
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1904,12 +1846,12 @@ loop66:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop66
+	JMP        loop68
 
-done67:
-loop68:
+done69:
+loop70:
 	CMPQ       CX, $0x00000010
-	JLT        done69
+	JLT        done71
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1923,11 +1865,11 @@ loop68:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop68
+	JMP        loop70
 
-done69:
+done71:
 	TESTQ      CX, CX
-	JZ         end70
+	JZ         end72
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1948,7 +1890,7 @@ done69:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end70:
+end72:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -1971,7 +1913,7 @@ end70:
 
 // func laplacianL1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianL1F32AVX512(SB), $1024-8
+TEXT ·laplacianL1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -1983,17 +1925,69 @@ TEXT ·laplacianL1F32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block71:
-	TESTQ CX, CX
-	JZ    end74
-	CMPQ  CX, $0x00000400
-	JLT   part72
-	MOVQ  R8, AX
-	XORQ  R9, R9
+block73:
+	TESTQ  CX, CX
+	JZ     end76
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole74
+	MOVQ   CX, R9
+	VXORPS Z3, Z3, Z3
+	XORQ   R10, R10
 
-strip75:
-	LEAQ   (AX)(R9*4), R8
+clear77:
+	VMOVUPS Z3, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear77
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop78:
+	CMPQ       R9, $0x00000010
+	JLT        done79
+	VMOVUPS    (DX)(R8*1), Z3
+	VMOVUPS    (BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, (SI)(R8*1)
+	VMOVUPS    Z5, (DI)(R8*1)
+	VMOVUPS    Z4, (AX)(R10*1)
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop78
+
+done79:
+	TESTQ      R9, R9
+	JZ         end80
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(R8*1), K1, Z3
+	VMOVUPS.Z  (BX)(R8*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (SI)(R8*1)
+	VMOVUPS    Z5, K1, (DI)(R8*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R10*1)
+
+end80:
+	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2010,12 +2004,92 @@ strip75:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row76:
-	CMPQ          R10, $0x00000000
-	JLE           done77
+row81:
+	VCVTPS2PD     (R9), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R9), Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     64(R9), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R9), Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     128(R9), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R9), Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     192(R9), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R9), Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     256(R9), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R9), Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     320(R9), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R9), Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     384(R9), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R9), Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     448(R9), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R9), Z19
+	VADDPD        Z19, Z18, Z18
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row81
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPD        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPD        X4, X3, X3
+	VPERMILPD     $0x01, X3, X4
+	VADDPD        X4, X3, X3
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X3, (R10)(R9*8)
+	JMP           added75
+
+whole74:
+	SUBQ   R9, CX
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	MOVQ   $0x00000008, R9
+
+row82:
 	VMOVUPS       (DX)(R8*1), Z19
 	VMOVUPS       (BX)(R8*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -2129,113 +2203,22 @@ row76:
 	VCVTPS2PD     Y19, Z19
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row76
-
-done77:
-	VMOVUPD Z3, (SP)(R9*8)
-	VMOVUPD Z4, 64(SP)(R9*8)
-	VMOVUPD Z5, 128(SP)(R9*8)
-	VMOVUPD Z6, 192(SP)(R9*8)
-	VMOVUPD Z7, 256(SP)(R9*8)
-	VMOVUPD Z8, 320(SP)(R9*8)
-	VMOVUPD Z9, 384(SP)(R9*8)
-	VMOVUPD Z10, 448(SP)(R9*8)
-	VMOVUPD Z11, 512(SP)(R9*8)
-	VMOVUPD Z12, 576(SP)(R9*8)
-	VMOVUPD Z13, 640(SP)(R9*8)
-	VMOVUPD Z14, 704(SP)(R9*8)
-	VMOVUPD Z15, 768(SP)(R9*8)
-	VMOVUPD Z16, 832(SP)(R9*8)
-	VMOVUPD Z17, 896(SP)(R9*8)
-	VMOVUPD Z18, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip75
-	LEAQ    4096(AX), R8
-	SUBQ    $0x00000400, CX
-	JMP     fold73
-
-part72:
-	MOVQ R8, AX
-	XORQ R9, R9
-
-strip78:
-	LEAQ   (AX)(R9*4), R8
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row79:
-	CMPQ          R10, $0x00000000
-	JLE           done80
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(R8*1), K1, Z5
-	VMOVUPS.Z     (BX)(R8*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (SI)(R8*1)
-	VMOVUPS       Z7, K1, (DI)(R8*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	DECQ          R9
+	JNZ           row82
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row79
-
-done80:
-	VMOVUPD Z3, (SP)(R9*8)
-	VMOVUPD Z4, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip78
-	LEAQ    4096(AX), R8
-	XORQ    CX, CX
-
-fold73:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -2243,21 +2226,23 @@ fold73:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block71
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X3, (R10)(R9*8)
 
-end74:
+added75:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block73
+
+end76:
 	VZEROUPPER
 	RET
 
 // func laplacianL1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianL1StreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianL1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -2269,17 +2254,120 @@ TEXT ·laplacianL1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R8, R8
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block81:
-	TESTQ CX, CX
-	JZ    end84
-	CMPQ  CX, $0x00000400
-	JLT   part82
-	MOVQ  R8, AX
-	XORQ  R9, R9
+block83:
+	TESTQ  CX, CX
+	JZ     end86
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole84
+	MOVQ   CX, R9
+	VXORPS Z3, Z3, Z3
+	XORQ   R10, R10
 
-strip85:
-	LEAQ   (AX)(R9*4), R8
+clear87:
+	VMOVUPS Z3, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear87
+
+whole84:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop88:
+	CMPQ       R9, $0x00000040
+	JLT        done89
+	VMOVUPS    (DX)(R8*1), Z3
+	VMOVUPS    (BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (SI)(R8*1)
+	VMOVNTPS   Z5, (DI)(R8*1)
+	VMOVUPS    Z4, (AX)(R10*1)
+	VMOVUPS    64(DX)(R8*1), Z3
+	VMOVUPS    64(BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 64(SI)(R8*1)
+	VMOVNTPS   Z5, 64(DI)(R8*1)
+	VMOVUPS    Z4, 64(AX)(R10*1)
+	VMOVUPS    128(DX)(R8*1), Z3
+	VMOVUPS    128(BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 128(SI)(R8*1)
+	VMOVNTPS   Z5, 128(DI)(R8*1)
+	VMOVUPS    Z4, 128(AX)(R10*1)
+	VMOVUPS    192(DX)(R8*1), Z3
+	VMOVUPS    192(BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 192(SI)(R8*1)
+	VMOVNTPS   Z5, 192(DI)(R8*1)
+	VMOVUPS    Z4, 192(AX)(R10*1)
+	ADDQ       $0x00000100, R8
+	ADDQ       $0x00000100, R10
+	SUBQ       $0x00000040, R9
+	JMP        loop88
+
+done89:
+loop90:
+	CMPQ       R9, $0x00000010
+	JLT        done91
+	VMOVUPS    (DX)(R8*1), Z3
+	VMOVUPS    (BX)(R8*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (SI)(R8*1)
+	VMOVNTPS   Z5, (DI)(R8*1)
+	VMOVUPS    Z4, (AX)(R10*1)
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop90
+
+done91:
+	TESTQ      R9, R9
+	JZ         end92
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(R8*1), K1, Z3
+	VMOVUPS.Z  (BX)(R8*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (SI)(R8*1)
+	VMOVUPS    Z5, K1, (DI)(R8*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R10*1)
+
+end92:
+	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2296,232 +2384,58 @@ strip85:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row86:
-	CMPQ          R10, $0x00000000
-	JLE           done87
-	VMOVUPS       (DX)(R8*1), Z19
-	VMOVUPS       (BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, (SI)(R8*1)
-	VMOVNTPS      Z21, (DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z3, Z3
-	VCVTPS2PD     Y19, Z19
+row93:
+	VCVTPS2PD     (R9), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R9), Z19
 	VADDPD        Z19, Z4, Z4
-	VMOVUPS       64(DX)(R8*1), Z19
-	VMOVUPS       64(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 64(SI)(R8*1)
-	VMOVNTPS      Z21, 64(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z5, Z5
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     64(R9), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R9), Z19
 	VADDPD        Z19, Z6, Z6
-	VMOVUPS       128(DX)(R8*1), Z19
-	VMOVUPS       128(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 128(SI)(R8*1)
-	VMOVNTPS      Z21, 128(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z7, Z7
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     128(R9), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R9), Z19
 	VADDPD        Z19, Z8, Z8
-	VMOVUPS       192(DX)(R8*1), Z19
-	VMOVUPS       192(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 192(SI)(R8*1)
-	VMOVNTPS      Z21, 192(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z9, Z9
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     192(R9), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R9), Z19
 	VADDPD        Z19, Z10, Z10
-	VMOVUPS       256(DX)(R8*1), Z19
-	VMOVUPS       256(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 256(SI)(R8*1)
-	VMOVNTPS      Z21, 256(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z11, Z11
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     256(R9), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R9), Z19
 	VADDPD        Z19, Z12, Z12
-	VMOVUPS       320(DX)(R8*1), Z19
-	VMOVUPS       320(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 320(SI)(R8*1)
-	VMOVNTPS      Z21, 320(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z13, Z13
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     320(R9), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R9), Z19
 	VADDPD        Z19, Z14, Z14
-	VMOVUPS       384(DX)(R8*1), Z19
-	VMOVUPS       384(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 384(SI)(R8*1)
-	VMOVNTPS      Z21, 384(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z15, Z15
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     384(R9), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R9), Z19
 	VADDPD        Z19, Z16, Z16
-	VMOVUPS       448(DX)(R8*1), Z19
-	VMOVUPS       448(BX)(R8*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 448(SI)(R8*1)
-	VMOVNTPS      Z21, 448(DI)(R8*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z17, Z17
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     448(R9), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R9), Z19
 	VADDPD        Z19, Z18, Z18
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row86
-
-done87:
-	VMOVUPD Z3, (SP)(R9*8)
-	VMOVUPD Z4, 64(SP)(R9*8)
-	VMOVUPD Z5, 128(SP)(R9*8)
-	VMOVUPD Z6, 192(SP)(R9*8)
-	VMOVUPD Z7, 256(SP)(R9*8)
-	VMOVUPD Z8, 320(SP)(R9*8)
-	VMOVUPD Z9, 384(SP)(R9*8)
-	VMOVUPD Z10, 448(SP)(R9*8)
-	VMOVUPD Z11, 512(SP)(R9*8)
-	VMOVUPD Z12, 576(SP)(R9*8)
-	VMOVUPD Z13, 640(SP)(R9*8)
-	VMOVUPD Z14, 704(SP)(R9*8)
-	VMOVUPD Z15, 768(SP)(R9*8)
-	VMOVUPD Z16, 832(SP)(R9*8)
-	VMOVUPD Z17, 896(SP)(R9*8)
-	VMOVUPD Z18, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip85
-	LEAQ    4096(AX), R8
-	SUBQ    $0x00000400, CX
-	JMP     fold83
-
-part82:
-	MOVQ R8, AX
-	XORQ R9, R9
-
-strip88:
-	LEAQ   (AX)(R9*4), R8
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row89:
-	CMPQ          R10, $0x00000000
-	JLE           done90
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(R8*1), K1, Z5
-	VMOVUPS.Z     (BX)(R8*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (SI)(R8*1)
-	VMOVUPS       Z7, K1, (DI)(R8*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row93
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R8
-	SUBQ          $0x00000080, R10
-	JMP           row89
-
-done90:
-	VMOVUPD Z3, (SP)(R9*8)
-	VMOVUPD Z4, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip88
-	LEAQ    4096(AX), R8
-	XORQ    CX, CX
-
-fold83:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -2529,22 +2443,22 @@ fold83:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block81
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X3, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
+	JMP           block83
 
-end84:
+end86:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func laplacianL1ModulatorF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianL1ModulatorF32AVX512(SB), $1024-8
+TEXT ·laplacianL1ModulatorF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -2557,17 +2471,73 @@ TEXT ·laplacianL1ModulatorF32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block91:
-	TESTQ CX, CX
-	JZ    end94
-	CMPQ  CX, $0x00000400
-	JLT   part92
-	MOVQ  R9, AX
-	XORQ  R10, R10
+block94:
+	TESTQ  CX, CX
+	JZ     end97
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole95
+	MOVQ   CX, R10
+	VXORPS Z3, Z3, Z3
+	XORQ   R11, R11
 
-strip95:
-	LEAQ   (AX)(R10*4), R9
+clear98:
+	VMOVUPS Z3, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear98
+	SUBQ    R10, CX
+	XORQ    R11, R11
+
+loop99:
+	CMPQ       R10, $0x00000010
+	JLT        done100
+	VMOVUPS    (DX)(R9*1), Z3
+	VMOVUPS    (BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, (DI)(R9*1)
+	VMOVUPS    Z5, (R8)(R9*1)
+	VMOVUPS    Z4, (AX)(R11*1)
+	ADDQ       $0x00000040, R9
+	ADDQ       $0x00000040, R11
+	SUBQ       $0x00000010, R10
+	JMP        loop99
+
+done100:
+	TESTQ      R10, R10
+	JZ         end101
+	MOVQ       $0x00000010, R12
+	CMPQ       R10, R12
+	CMOVQGT    R12, R10
+	MOVQ       $-1, R12
+	BZHIQ      R10, R12, R12
+	KMOVQ      R12, K1
+	VMOVUPS.Z  (DX)(R9*1), K1, Z3
+	VMOVUPS.Z  (BX)(R9*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VMOVUPS.Z  (SI)(R9*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (DI)(R9*1)
+	VMOVUPS    Z5, K1, (R8)(R9*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R11*1)
+
+end101:
+	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2584,12 +2554,92 @@ strip95:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
+	MOVQ   $0x00000008, R11
 
-row96:
-	CMPQ          R11, $0x00000000
-	JLE           done97
+row102:
+	VCVTPS2PD     (R10), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R10), Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     64(R10), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R10), Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     128(R10), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R10), Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     192(R10), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R10), Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     256(R10), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R10), Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     320(R10), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R10), Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     384(R10), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R10), Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     448(R10), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R10), Z19
+	VADDPD        Z19, Z18, Z18
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row102
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPD        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPD        X4, X3, X3
+	VPERMILPD     $0x01, X3, X4
+	VADDPD        X4, X3, X3
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X3, (R11)(R10*8)
+	JMP           added96
+
+whole95:
+	SUBQ   R10, CX
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	MOVQ   $0x00000008, R10
+
+row103:
 	VMOVUPS       (DX)(R9*1), Z19
 	VMOVUPS       (BX)(R9*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -2719,115 +2769,22 @@ row96:
 	VCVTPS2PD     Y19, Z19
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
-	SUBQ          $0x00000080, R11
-	JMP           row96
-
-done97:
-	VMOVUPD Z3, (SP)(R10*8)
-	VMOVUPD Z4, 64(SP)(R10*8)
-	VMOVUPD Z5, 128(SP)(R10*8)
-	VMOVUPD Z6, 192(SP)(R10*8)
-	VMOVUPD Z7, 256(SP)(R10*8)
-	VMOVUPD Z8, 320(SP)(R10*8)
-	VMOVUPD Z9, 384(SP)(R10*8)
-	VMOVUPD Z10, 448(SP)(R10*8)
-	VMOVUPD Z11, 512(SP)(R10*8)
-	VMOVUPD Z12, 576(SP)(R10*8)
-	VMOVUPD Z13, 640(SP)(R10*8)
-	VMOVUPD Z14, 704(SP)(R10*8)
-	VMOVUPD Z15, 768(SP)(R10*8)
-	VMOVUPD Z16, 832(SP)(R10*8)
-	VMOVUPD Z17, 896(SP)(R10*8)
-	VMOVUPD Z18, 960(SP)(R10*8)
-	ADDQ    $0x00000080, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip95
-	LEAQ    4096(AX), R9
-	SUBQ    $0x00000400, CX
-	JMP     fold93
-
-part92:
-	MOVQ R9, AX
-	XORQ R10, R10
-
-strip98:
-	LEAQ   (AX)(R10*4), R9
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row99:
-	CMPQ          R11, $0x00000000
-	JLE           done100
-	MOVQ          R11, R12
-	MOVQ          $0x00000010, R13
-	CMPQ          R12, R13
-	CMOVQGT       R13, R12
-	MOVQ          $-1, R13
-	BZHIQ         R12, R13, R13
-	KMOVQ         R13, K1
-	VMOVUPS.Z     (DX)(R9*1), K1, Z5
-	VMOVUPS.Z     (BX)(R9*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VMOVUPS.Z     (SI)(R9*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (DI)(R9*1)
-	VMOVUPS       Z7, K1, (R8)(R9*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	DECQ          R10
+	JNZ           row103
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R9
-	SUBQ          $0x00000080, R11
-	JMP           row99
-
-done100:
-	VMOVUPD Z3, (SP)(R10*8)
-	VMOVUPD Z4, 64(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip98
-	LEAQ    4096(AX), R9
-	XORQ    CX, CX
-
-fold93:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -2835,21 +2792,23 @@ fold93:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R10
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R10)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block91
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X3, (R11)(R10*8)
 
-end94:
+added96:
+	MOVQ c+0(FP), R10
+	INCQ 136(R10)
+	JMP  block94
+
+end97:
 	VZEROUPPER
 	RET
 
 // func laplacianL1ModulatorStreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianL1ModulatorStreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianL1ModulatorStreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -2862,17 +2821,132 @@ TEXT ·laplacianL1ModulatorStreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R9, R9
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block101:
-	TESTQ CX, CX
-	JZ    end104
-	CMPQ  CX, $0x00000400
-	JLT   part102
-	MOVQ  R9, AX
-	XORQ  R10, R10
+block104:
+	TESTQ  CX, CX
+	JZ     end107
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole105
+	MOVQ   CX, R10
+	VXORPS Z3, Z3, Z3
+	XORQ   R11, R11
 
-strip105:
-	LEAQ   (AX)(R10*4), R9
+clear108:
+	VMOVUPS Z3, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear108
+
+whole105:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop109:
+	CMPQ       R10, $0x00000040
+	JLT        done110
+	VMOVUPS    (DX)(R9*1), Z3
+	VMOVUPS    (BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (DI)(R9*1)
+	VMOVNTPS   Z5, (R8)(R9*1)
+	VMOVUPS    Z4, (AX)(R11*1)
+	VMOVUPS    64(DX)(R9*1), Z3
+	VMOVUPS    64(BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    64(SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 64(DI)(R9*1)
+	VMOVNTPS   Z5, 64(R8)(R9*1)
+	VMOVUPS    Z4, 64(AX)(R11*1)
+	VMOVUPS    128(DX)(R9*1), Z3
+	VMOVUPS    128(BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    128(SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 128(DI)(R9*1)
+	VMOVNTPS   Z5, 128(R8)(R9*1)
+	VMOVUPS    Z4, 128(AX)(R11*1)
+	VMOVUPS    192(DX)(R9*1), Z3
+	VMOVUPS    192(BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    192(SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 192(DI)(R9*1)
+	VMOVNTPS   Z5, 192(R8)(R9*1)
+	VMOVUPS    Z4, 192(AX)(R11*1)
+	ADDQ       $0x00000100, R9
+	ADDQ       $0x00000100, R11
+	SUBQ       $0x00000040, R10
+	JMP        loop109
+
+done110:
+loop111:
+	CMPQ       R10, $0x00000010
+	JLT        done112
+	VMOVUPS    (DX)(R9*1), Z3
+	VMOVUPS    (BX)(R9*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R9*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (DI)(R9*1)
+	VMOVNTPS   Z5, (R8)(R9*1)
+	VMOVUPS    Z4, (AX)(R11*1)
+	ADDQ       $0x00000040, R9
+	ADDQ       $0x00000040, R11
+	SUBQ       $0x00000010, R10
+	JMP        loop111
+
+done112:
+	TESTQ      R10, R10
+	JZ         end113
+	MOVQ       $0x00000010, R12
+	CMPQ       R10, R12
+	CMOVQGT    R12, R10
+	MOVQ       $-1, R12
+	BZHIQ      R10, R12, R12
+	KMOVQ      R12, K1
+	VMOVUPS.Z  (DX)(R9*1), K1, Z3
+	VMOVUPS.Z  (BX)(R9*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VMOVUPS.Z  (SI)(R9*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (DI)(R9*1)
+	VMOVUPS    Z5, K1, (R8)(R9*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R11*1)
+
+end113:
+	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -2889,250 +2963,58 @@ strip105:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
+	MOVQ   $0x00000008, R11
 
-row106:
-	CMPQ          R11, $0x00000000
-	JLE           done107
-	VMOVUPS       (DX)(R9*1), Z19
-	VMOVUPS       (BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       (SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, (DI)(R9*1)
-	VMOVNTPS      Z21, (R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z3, Z3
-	VCVTPS2PD     Y19, Z19
+row114:
+	VCVTPS2PD     (R10), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R10), Z19
 	VADDPD        Z19, Z4, Z4
-	VMOVUPS       64(DX)(R9*1), Z19
-	VMOVUPS       64(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       64(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 64(DI)(R9*1)
-	VMOVNTPS      Z21, 64(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z5, Z5
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     64(R10), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R10), Z19
 	VADDPD        Z19, Z6, Z6
-	VMOVUPS       128(DX)(R9*1), Z19
-	VMOVUPS       128(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       128(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 128(DI)(R9*1)
-	VMOVNTPS      Z21, 128(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z7, Z7
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     128(R10), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R10), Z19
 	VADDPD        Z19, Z8, Z8
-	VMOVUPS       192(DX)(R9*1), Z19
-	VMOVUPS       192(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       192(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 192(DI)(R9*1)
-	VMOVNTPS      Z21, 192(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z9, Z9
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     192(R10), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R10), Z19
 	VADDPD        Z19, Z10, Z10
-	VMOVUPS       256(DX)(R9*1), Z19
-	VMOVUPS       256(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       256(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 256(DI)(R9*1)
-	VMOVNTPS      Z21, 256(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z11, Z11
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     256(R10), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R10), Z19
 	VADDPD        Z19, Z12, Z12
-	VMOVUPS       320(DX)(R9*1), Z19
-	VMOVUPS       320(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       320(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 320(DI)(R9*1)
-	VMOVNTPS      Z21, 320(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z13, Z13
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     320(R10), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R10), Z19
 	VADDPD        Z19, Z14, Z14
-	VMOVUPS       384(DX)(R9*1), Z19
-	VMOVUPS       384(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       384(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 384(DI)(R9*1)
-	VMOVNTPS      Z21, 384(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z15, Z15
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     384(R10), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R10), Z19
 	VADDPD        Z19, Z16, Z16
-	VMOVUPS       448(DX)(R9*1), Z19
-	VMOVUPS       448(BX)(R9*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       448(SI)(R9*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 448(DI)(R9*1)
-	VMOVNTPS      Z21, 448(R8)(R9*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z17, Z17
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     448(R10), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R10), Z19
 	VADDPD        Z19, Z18, Z18
-	ADDQ          $0x00000200, R9
-	SUBQ          $0x00000080, R11
-	JMP           row106
-
-done107:
-	VMOVUPD Z3, (SP)(R10*8)
-	VMOVUPD Z4, 64(SP)(R10*8)
-	VMOVUPD Z5, 128(SP)(R10*8)
-	VMOVUPD Z6, 192(SP)(R10*8)
-	VMOVUPD Z7, 256(SP)(R10*8)
-	VMOVUPD Z8, 320(SP)(R10*8)
-	VMOVUPD Z9, 384(SP)(R10*8)
-	VMOVUPD Z10, 448(SP)(R10*8)
-	VMOVUPD Z11, 512(SP)(R10*8)
-	VMOVUPD Z12, 576(SP)(R10*8)
-	VMOVUPD Z13, 640(SP)(R10*8)
-	VMOVUPD Z14, 704(SP)(R10*8)
-	VMOVUPD Z15, 768(SP)(R10*8)
-	VMOVUPD Z16, 832(SP)(R10*8)
-	VMOVUPD Z17, 896(SP)(R10*8)
-	VMOVUPD Z18, 960(SP)(R10*8)
-	ADDQ    $0x00000080, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip105
-	LEAQ    4096(AX), R9
-	SUBQ    $0x00000400, CX
-	JMP     fold103
-
-part102:
-	MOVQ R9, AX
-	XORQ R10, R10
-
-strip108:
-	LEAQ   (AX)(R10*4), R9
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row109:
-	CMPQ          R11, $0x00000000
-	JLE           done110
-	MOVQ          R11, R12
-	MOVQ          $0x00000010, R13
-	CMPQ          R12, R13
-	CMOVQGT       R13, R12
-	MOVQ          $-1, R13
-	BZHIQ         R12, R13, R13
-	KMOVQ         R13, K1
-	VMOVUPS.Z     (DX)(R9*1), K1, Z5
-	VMOVUPS.Z     (BX)(R9*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VMOVUPS.Z     (SI)(R9*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (DI)(R9*1)
-	VMOVUPS       Z7, K1, (R8)(R9*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row114
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R9
-	SUBQ          $0x00000080, R11
-	JMP           row109
-
-done110:
-	VMOVUPD Z3, (SP)(R10*8)
-	VMOVUPD Z4, 64(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip108
-	LEAQ    4096(AX), R9
-	XORQ    CX, CX
-
-fold103:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -3140,22 +3022,22 @@ fold103:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R10
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R10)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block101
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X3, (R11)(R10*8)
+	MOVQ          c+0(FP), R10
+	INCQ          136(R10)
+	JMP           block104
 
-end104:
+end107:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func laplacianL1Modulator1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianL1Modulator1F32AVX512(SB), $1024-8
+TEXT ·laplacianL1Modulator1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -3169,17 +3051,71 @@ TEXT ·laplacianL1Modulator1F32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block111:
-	TESTQ CX, CX
-	JZ    end114
-	CMPQ  CX, $0x00000400
-	JLT   part112
-	MOVQ  SI, AX
-	XORQ  R9, R9
+block115:
+	TESTQ  CX, CX
+	JZ     end118
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole116
+	MOVQ   CX, R9
+	VXORPS Z4, Z4, Z4
+	XORQ   R10, R10
 
-strip115:
-	LEAQ   (AX)(R9*4), SI
+clear119:
+	VMOVUPS Z4, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear119
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop120:
+	CMPQ       R9, $0x00000010
+	JLT        done121
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, (DI)(SI*1)
+	VMOVUPS    Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop120
+
+done121:
+	TESTQ      R9, R9
+	JZ         end122
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (DI)(SI*1)
+	VMOVUPS    Z6, K1, (R8)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R10*1)
+
+end122:
+	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -3196,12 +3132,92 @@ strip115:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row116:
-	CMPQ          R10, $0x00000000
-	JLE           done117
+row123:
+	VCVTPS2PD     (R9), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R9), Z20
+	VADDPD        Z20, Z5, Z5
+	VCVTPS2PD     64(R9), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R9), Z20
+	VADDPD        Z20, Z7, Z7
+	VCVTPS2PD     128(R9), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R9), Z20
+	VADDPD        Z20, Z9, Z9
+	VCVTPS2PD     192(R9), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R9), Z20
+	VADDPD        Z20, Z11, Z11
+	VCVTPS2PD     256(R9), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R9), Z20
+	VADDPD        Z20, Z13, Z13
+	VCVTPS2PD     320(R9), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R9), Z20
+	VADDPD        Z20, Z15, Z15
+	VCVTPS2PD     384(R9), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R9), Z20
+	VADDPD        Z20, Z17, Z17
+	VCVTPS2PD     448(R9), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R9), Z20
+	VADDPD        Z20, Z19, Z19
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row123
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z7, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPD        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPD        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPD        X5, X4, X4
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
+	JMP           added117
+
+whole116:
+	SUBQ   R9, CX
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	MOVQ   $0x00000008, R9
+
+row124:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -3323,114 +3339,22 @@ row116:
 	VCVTPS2PD     Y20, Z20
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row116
-
-done117:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	VMOVUPD Z6, 128(SP)(R9*8)
-	VMOVUPD Z7, 192(SP)(R9*8)
-	VMOVUPD Z8, 256(SP)(R9*8)
-	VMOVUPD Z9, 320(SP)(R9*8)
-	VMOVUPD Z10, 384(SP)(R9*8)
-	VMOVUPD Z11, 448(SP)(R9*8)
-	VMOVUPD Z12, 512(SP)(R9*8)
-	VMOVUPD Z13, 576(SP)(R9*8)
-	VMOVUPD Z14, 640(SP)(R9*8)
-	VMOVUPD Z15, 704(SP)(R9*8)
-	VMOVUPD Z16, 768(SP)(R9*8)
-	VMOVUPD Z17, 832(SP)(R9*8)
-	VMOVUPD Z18, 896(SP)(R9*8)
-	VMOVUPD Z19, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip115
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold113
-
-part112:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip118:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row119:
-	CMPQ          R10, $0x00000000
-	JLE           done120
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VMULPS        Z3, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (DI)(SI*1)
-	VMOVUPS       Z8, K1, (R8)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	DECQ          R9
+	JNZ           row124
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row119
-
-done120:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip118
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold113:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -3438,21 +3362,23 @@ fold113:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block111
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
 
-end114:
+added117:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block115
+
+end118:
 	VZEROUPPER
 	RET
 
 // func laplacianL1Modulator1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianL1Modulator1StreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianL1Modulator1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -3466,17 +3392,126 @@ TEXT ·laplacianL1Modulator1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block121:
-	TESTQ CX, CX
-	JZ    end124
-	CMPQ  CX, $0x00000400
-	JLT   part122
-	MOVQ  SI, AX
-	XORQ  R9, R9
+block125:
+	TESTQ  CX, CX
+	JZ     end128
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole126
+	MOVQ   CX, R9
+	VXORPS Z4, Z4, Z4
+	XORQ   R10, R10
 
-strip125:
-	LEAQ   (AX)(R9*4), SI
+clear129:
+	VMOVUPS Z4, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear129
+
+whole126:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop130:
+	CMPQ       R9, $0x00000040
+	JLT        done131
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (DI)(SI*1)
+	VMOVNTPS   Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	VMOVUPS    64(DX)(SI*1), Z4
+	VMOVUPS    64(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 64(DI)(SI*1)
+	VMOVNTPS   Z6, 64(R8)(SI*1)
+	VMOVUPS    Z5, 64(AX)(R10*1)
+	VMOVUPS    128(DX)(SI*1), Z4
+	VMOVUPS    128(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 128(DI)(SI*1)
+	VMOVNTPS   Z6, 128(R8)(SI*1)
+	VMOVUPS    Z5, 128(AX)(R10*1)
+	VMOVUPS    192(DX)(SI*1), Z4
+	VMOVUPS    192(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 192(DI)(SI*1)
+	VMOVNTPS   Z6, 192(R8)(SI*1)
+	VMOVUPS    Z5, 192(AX)(R10*1)
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R10
+	SUBQ       $0x00000040, R9
+	JMP        loop130
+
+done131:
+loop132:
+	CMPQ       R9, $0x00000010
+	JLT        done133
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (DI)(SI*1)
+	VMOVNTPS   Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop132
+
+done133:
+	TESTQ      R9, R9
+	JZ         end134
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VMULPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (DI)(SI*1)
+	VMOVUPS    Z6, K1, (R8)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R10*1)
+
+end134:
+	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -3493,241 +3528,58 @@ strip125:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row126:
-	CMPQ          R10, $0x00000000
-	JLE           done127
-	VMOVUPS       (DX)(SI*1), Z20
-	VMOVUPS       (BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, (DI)(SI*1)
-	VMOVNTPS      Z22, (R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z4, Z4
-	VCVTPS2PD     Y20, Z20
+row135:
+	VCVTPS2PD     (R9), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R9), Z20
 	VADDPD        Z20, Z5, Z5
-	VMOVUPS       64(DX)(SI*1), Z20
-	VMOVUPS       64(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 64(DI)(SI*1)
-	VMOVNTPS      Z22, 64(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z6, Z6
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     64(R9), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R9), Z20
 	VADDPD        Z20, Z7, Z7
-	VMOVUPS       128(DX)(SI*1), Z20
-	VMOVUPS       128(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 128(DI)(SI*1)
-	VMOVNTPS      Z22, 128(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z8, Z8
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     128(R9), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R9), Z20
 	VADDPD        Z20, Z9, Z9
-	VMOVUPS       192(DX)(SI*1), Z20
-	VMOVUPS       192(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 192(DI)(SI*1)
-	VMOVNTPS      Z22, 192(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z10, Z10
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     192(R9), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R9), Z20
 	VADDPD        Z20, Z11, Z11
-	VMOVUPS       256(DX)(SI*1), Z20
-	VMOVUPS       256(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 256(DI)(SI*1)
-	VMOVNTPS      Z22, 256(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z12, Z12
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     256(R9), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R9), Z20
 	VADDPD        Z20, Z13, Z13
-	VMOVUPS       320(DX)(SI*1), Z20
-	VMOVUPS       320(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 320(DI)(SI*1)
-	VMOVNTPS      Z22, 320(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z14, Z14
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     320(R9), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R9), Z20
 	VADDPD        Z20, Z15, Z15
-	VMOVUPS       384(DX)(SI*1), Z20
-	VMOVUPS       384(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 384(DI)(SI*1)
-	VMOVNTPS      Z22, 384(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z16, Z16
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     384(R9), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R9), Z20
 	VADDPD        Z20, Z17, Z17
-	VMOVUPS       448(DX)(SI*1), Z20
-	VMOVUPS       448(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VMULPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 448(DI)(SI*1)
-	VMOVNTPS      Z22, 448(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z18, Z18
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     448(R9), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R9), Z20
 	VADDPD        Z20, Z19, Z19
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row126
-
-done127:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	VMOVUPD Z6, 128(SP)(R9*8)
-	VMOVUPD Z7, 192(SP)(R9*8)
-	VMOVUPD Z8, 256(SP)(R9*8)
-	VMOVUPD Z9, 320(SP)(R9*8)
-	VMOVUPD Z10, 384(SP)(R9*8)
-	VMOVUPD Z11, 448(SP)(R9*8)
-	VMOVUPD Z12, 512(SP)(R9*8)
-	VMOVUPD Z13, 576(SP)(R9*8)
-	VMOVUPD Z14, 640(SP)(R9*8)
-	VMOVUPD Z15, 704(SP)(R9*8)
-	VMOVUPD Z16, 768(SP)(R9*8)
-	VMOVUPD Z17, 832(SP)(R9*8)
-	VMOVUPD Z18, 896(SP)(R9*8)
-	VMOVUPD Z19, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip125
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold123
-
-part122:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip128:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row129:
-	CMPQ          R10, $0x00000000
-	JLE           done130
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VMULPS        Z3, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (DI)(SI*1)
-	VMOVUPS       Z8, K1, (R8)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row135
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row129
-
-done130:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip128
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold123:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -3735,15 +3587,15 @@ fold123:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block121
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
+	JMP           block125
 
-end124:
+end128:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3768,9 +3620,9 @@ TEXT ·laplacianScaledModulatorMaskF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop131:
+loop136:
 	CMPQ       CX, $0x00000040
-	JLT        done132
+	JLT        done137
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3829,12 +3681,12 @@ loop131:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop131
+	JMP        loop136
 
-done132:
-loop133:
+done137:
+loop138:
 	CMPQ       CX, $0x00000010
-	JLT        done134
+	JLT        done139
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3851,11 +3703,11 @@ loop133:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop133
+	JMP        loop138
 
-done134:
+done139:
 	TESTQ      CX, CX
-	JZ         end135
+	JZ         end140
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3879,7 +3731,7 @@ done134:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end135:
+end140:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -3919,9 +3771,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop136:
+loop141:
 	CMPQ       CX, $0x00000040
-	JLT        done137
+	JLT        done142
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3980,12 +3832,12 @@ loop136:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop136
+	JMP        loop141
 
-done137:
-loop138:
+done142:
+loop143:
 	CMPQ       CX, $0x00000010
-	JLT        done139
+	JLT        done144
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -4002,11 +3854,11 @@ loop138:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop138
+	JMP        loop143
 
-done139:
+done144:
 	TESTQ      CX, CX
-	JZ         end140
+	JZ         end145
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4030,7 +3882,7 @@ done139:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end140:
+end145:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -4071,9 +3923,9 @@ TEXT ·laplacianScaledScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop141:
+loop146:
 	CMPQ       CX, $0x00000040
-	JLT        done142
+	JLT        done147
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4120,12 +3972,12 @@ loop141:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop141
+	JMP        loop146
 
-done142:
-loop143:
+done147:
+loop148:
 	CMPQ       CX, $0x00000010
-	JLT        done144
+	JLT        done149
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4139,11 +3991,11 @@ loop143:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop143
+	JMP        loop148
 
-done144:
+done149:
 	TESTQ      CX, CX
-	JZ         end145
+	JZ         end150
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4164,7 +4016,7 @@ done144:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end145:
+end150:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4204,9 +4056,9 @@ TEXT ·laplacianScaledScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop146:
+loop151:
 	CMPQ       CX, $0x00000040
-	JLT        done147
+	JLT        done152
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4253,12 +4105,12 @@ loop146:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop146
+	JMP        loop151
 
-done147:
-loop148:
+done152:
+loop153:
 	CMPQ       CX, $0x00000010
-	JLT        done149
+	JLT        done154
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4272,11 +4124,11 @@ loop148:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop148
+	JMP        loop153
 
-done149:
+done154:
 	TESTQ      CX, CX
-	JZ         end150
+	JZ         end155
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4297,7 +4149,7 @@ done149:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end150:
+end155:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4339,9 +4191,9 @@ TEXT ·laplacianScaledMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop151:
+loop156:
 	CMPQ       CX, $0x00000040
-	JLT        done152
+	JLT        done157
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4396,12 +4248,12 @@ loop151:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop151
+	JMP        loop156
 
-done152:
-loop153:
+done157:
+loop158:
 	CMPQ       CX, $0x00000010
-	JLT        done154
+	JLT        done159
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4417,11 +4269,11 @@ loop153:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop153
+	JMP        loop158
 
-done154:
+done159:
 	TESTQ      CX, CX
-	JZ         end155
+	JZ         end160
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4444,7 +4296,7 @@ done154:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end155:
+end160:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4485,9 +4337,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop156:
+loop161:
 	CMPQ       CX, $0x00000040
-	JLT        done157
+	JLT        done162
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4542,12 +4394,12 @@ loop156:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop156
+	JMP        loop161
 
-done157:
-loop158:
+done162:
+loop163:
 	CMPQ       CX, $0x00000010
-	JLT        done159
+	JLT        done164
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4563,11 +4415,11 @@ loop158:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop158
+	JMP        loop163
 
-done159:
+done164:
 	TESTQ      CX, CX
-	JZ         end160
+	JZ         end165
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4590,7 +4442,7 @@ done159:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end160:
+end165:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4633,9 +4485,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop161:
+loop166:
 	CMPQ       CX, $0x00000040
-	JLT        done162
+	JLT        done167
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4698,12 +4550,12 @@ loop161:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop161
+	JMP        loop166
 
-done162:
-loop163:
+done167:
+loop168:
 	CMPQ       CX, $0x00000010
-	JLT        done164
+	JLT        done169
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4721,11 +4573,11 @@ loop163:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop163
+	JMP        loop168
 
-done164:
+done169:
 	TESTQ      CX, CX
-	JZ         end165
+	JZ         end170
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4750,7 +4602,7 @@ done164:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end165:
+end170:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4792,9 +4644,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop166:
+loop171:
 	CMPQ       CX, $0x00000040
-	JLT        done167
+	JLT        done172
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4857,12 +4709,12 @@ loop166:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop166
+	JMP        loop171
 
-done167:
-loop168:
+done172:
+loop173:
 	CMPQ       CX, $0x00000010
-	JLT        done169
+	JLT        done174
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4880,11 +4732,11 @@ loop168:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop168
+	JMP        loop173
 
-done169:
+done174:
 	TESTQ      CX, CX
-	JZ         end170
+	JZ         end175
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4909,7 +4761,7 @@ done169:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end170:
+end175:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4932,7 +4784,7 @@ end170:
 
 // func laplacianScaledL1ModulatorMaskF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianScaledL1ModulatorMaskF32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1ModulatorMaskF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -4946,17 +4798,77 @@ TEXT ·laplacianScaledL1ModulatorMaskF32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block171:
-	TESTQ CX, CX
-	JZ    end174
-	CMPQ  CX, $0x00000400
-	JLT   part172
-	MOVQ  R10, AX
-	XORQ  R11, R11
+block176:
+	TESTQ  CX, CX
+	JZ     end179
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole177
+	MOVQ   CX, R11
+	VXORPS Z3, Z3, Z3
+	XORQ   R12, R12
 
-strip175:
-	LEAQ   (AX)(R11*4), R10
+clear180:
+	VMOVUPS Z3, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear180
+	SUBQ    R11, CX
+	XORQ    R12, R12
+
+loop181:
+	CMPQ       R11, $0x00000010
+	JLT        done182
+	VMOVUPS    (DX)(R10*1), Z3
+	VMOVUPS    (BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    (DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, (R8)(R10*1)
+	VMOVUPS    Z5, (R9)(R10*1)
+	VMOVUPS    Z4, (AX)(R12*1)
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R12
+	SUBQ       $0x00000010, R11
+	JMP        loop181
+
+done182:
+	TESTQ      R11, R11
+	JZ         end183
+	MOVQ       $0x00000010, R13
+	CMPQ       R11, R13
+	CMOVQGT    R13, R11
+	MOVQ       $-1, R13
+	BZHIQ      R11, R13, R13
+	KMOVQ      R13, K1
+	VMOVUPS.Z  (DX)(R10*1), K1, Z3
+	VMOVUPS.Z  (BX)(R10*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VMOVUPS.Z  (SI)(R10*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS.Z  (DI)(R10*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (R8)(R10*1)
+	VMOVUPS    Z5, K1, (R9)(R10*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R12*1)
+
+end183:
+	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -4973,12 +4885,92 @@ strip175:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row176:
-	CMPQ          R12, $0x00000000
-	JLE           done177
+row184:
+	VCVTPS2PD     (R11), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R11), Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     64(R11), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R11), Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     128(R11), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R11), Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     192(R11), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R11), Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     256(R11), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R11), Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     320(R11), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R11), Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     384(R11), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R11), Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     448(R11), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R11), Z19
+	VADDPD        Z19, Z18, Z18
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row184
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPD        Y4, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPD        X4, X3, X3
+	VPERMILPD     $0x01, X3, X4
+	VADDPD        X4, X3, X3
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X3, (R12)(R11*8)
+	JMP           added178
+
+whole177:
+	SUBQ   R11, CX
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	MOVQ   $0x00000008, R11
+
+row185:
 	VMOVUPS       (DX)(R10*1), Z19
 	VMOVUPS       (BX)(R10*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -5124,117 +5116,22 @@ row176:
 	VCVTPS2PD     Y19, Z19
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
-	SUBQ          $0x00000080, R12
-	JMP           row176
-
-done177:
-	VMOVUPD Z3, (SP)(R11*8)
-	VMOVUPD Z4, 64(SP)(R11*8)
-	VMOVUPD Z5, 128(SP)(R11*8)
-	VMOVUPD Z6, 192(SP)(R11*8)
-	VMOVUPD Z7, 256(SP)(R11*8)
-	VMOVUPD Z8, 320(SP)(R11*8)
-	VMOVUPD Z9, 384(SP)(R11*8)
-	VMOVUPD Z10, 448(SP)(R11*8)
-	VMOVUPD Z11, 512(SP)(R11*8)
-	VMOVUPD Z12, 576(SP)(R11*8)
-	VMOVUPD Z13, 640(SP)(R11*8)
-	VMOVUPD Z14, 704(SP)(R11*8)
-	VMOVUPD Z15, 768(SP)(R11*8)
-	VMOVUPD Z16, 832(SP)(R11*8)
-	VMOVUPD Z17, 896(SP)(R11*8)
-	VMOVUPD Z18, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip175
-	LEAQ    4096(AX), R10
-	SUBQ    $0x00000400, CX
-	JMP     fold173
-
-part172:
-	MOVQ R10, AX
-	XORQ R11, R11
-
-strip178:
-	LEAQ   (AX)(R11*4), R10
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row179:
-	CMPQ          R12, $0x00000000
-	JLE           done180
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(R10*1), K1, Z5
-	VMOVUPS.Z     (BX)(R10*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VMOVUPS.Z     (SI)(R10*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VMOVUPS.Z     (DI)(R10*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (R8)(R10*1)
-	VMOVUPS       Z7, K1, (R9)(R10*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	DECQ          R11
+	JNZ           row185
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R10
-	SUBQ          $0x00000080, R12
-	JMP           row179
-
-done180:
-	VMOVUPD Z3, (SP)(R11*8)
-	VMOVUPD Z4, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip178
-	LEAQ    4096(AX), R10
-	XORQ    CX, CX
-
-fold173:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -5242,21 +5139,23 @@ fold173:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block171
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X3, (R12)(R11*8)
 
-end174:
+added178:
+	MOVQ c+0(FP), R11
+	INCQ 136(R11)
+	JMP  block176
+
+end179:
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1ModulatorMaskStreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -5270,17 +5169,144 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z2
 	XORQ         R10, R10
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block181:
-	TESTQ CX, CX
-	JZ    end184
-	CMPQ  CX, $0x00000400
-	JLT   part182
-	MOVQ  R10, AX
-	XORQ  R11, R11
+block186:
+	TESTQ  CX, CX
+	JZ     end189
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole187
+	MOVQ   CX, R11
+	VXORPS Z3, Z3, Z3
+	XORQ   R12, R12
 
-strip185:
-	LEAQ   (AX)(R11*4), R10
+clear190:
+	VMOVUPS Z3, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear190
+
+whole187:
+	SUBQ R11, CX
+	XORQ R12, R12
+
+loop191:
+	CMPQ       R11, $0x00000040
+	JLT        done192
+	VMOVUPS    (DX)(R10*1), Z3
+	VMOVUPS    (BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    (DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (R8)(R10*1)
+	VMOVNTPS   Z5, (R9)(R10*1)
+	VMOVUPS    Z4, (AX)(R12*1)
+	VMOVUPS    64(DX)(R10*1), Z3
+	VMOVUPS    64(BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    64(SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    64(DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 64(R8)(R10*1)
+	VMOVNTPS   Z5, 64(R9)(R10*1)
+	VMOVUPS    Z4, 64(AX)(R12*1)
+	VMOVUPS    128(DX)(R10*1), Z3
+	VMOVUPS    128(BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    128(SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    128(DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 128(R8)(R10*1)
+	VMOVNTPS   Z5, 128(R9)(R10*1)
+	VMOVUPS    Z4, 128(AX)(R12*1)
+	VMOVUPS    192(DX)(R10*1), Z3
+	VMOVUPS    192(BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    192(SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    192(DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, 192(R8)(R10*1)
+	VMOVNTPS   Z5, 192(R9)(R10*1)
+	VMOVUPS    Z4, 192(AX)(R12*1)
+	ADDQ       $0x00000100, R10
+	ADDQ       $0x00000100, R12
+	SUBQ       $0x00000040, R11
+	JMP        loop191
+
+done192:
+loop193:
+	CMPQ       R11, $0x00000010
+	JLT        done194
+	VMOVUPS    (DX)(R10*1), Z3
+	VMOVUPS    (BX)(R10*1), Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z3
+	VMOVUPS    (SI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS    (DI)(R10*1), Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVNTPS   Z3, (R8)(R10*1)
+	VMOVNTPS   Z5, (R9)(R10*1)
+	VMOVUPS    Z4, (AX)(R12*1)
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R12
+	SUBQ       $0x00000010, R11
+	JMP        loop193
+
+done194:
+	TESTQ      R11, R11
+	JZ         end195
+	MOVQ       $0x00000010, R13
+	CMPQ       R11, R13
+	CMOVQGT    R13, R11
+	MOVQ       $-1, R13
+	BZHIQ      R11, R13, R13
+	KMOVQ      R13, K1
+	VMOVUPS.Z  (DX)(R10*1), K1, Z3
+	VMOVUPS.Z  (BX)(R10*1), K1, Z4
+	VSUBPS     Z4, Z3, Z3
+	VANDNPS    Z3, Z0, Z4
+	VCMPPS     $0x0c, Z1, Z3, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z3
+	VMOVUPS.Z  (SI)(R10*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VMOVUPS.Z  (DI)(R10*1), K1, Z5
+	VMULPS     Z5, Z3, Z3
+	VXORPS     Z3, Z0, Z5
+	VMOVUPS    Z3, K1, (R8)(R10*1)
+	VMOVUPS    Z5, K1, (R9)(R10*1)
+	VMOVUPS.Z  Z4, K1, Z3
+	VMOVUPS    Z3, (AX)(R12*1)
+
+end195:
+	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5297,268 +5323,58 @@ strip185:
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row186:
-	CMPQ          R12, $0x00000000
-	JLE           done187
-	VMOVUPS       (DX)(R10*1), Z19
-	VMOVUPS       (BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       (SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       (DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, (R8)(R10*1)
-	VMOVNTPS      Z21, (R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z3, Z3
-	VCVTPS2PD     Y19, Z19
+row196:
+	VCVTPS2PD     (R11), Z19
+	VADDPD        Z19, Z3, Z3
+	VCVTPS2PD     32(R11), Z19
 	VADDPD        Z19, Z4, Z4
-	VMOVUPS       64(DX)(R10*1), Z19
-	VMOVUPS       64(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       64(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       64(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 64(R8)(R10*1)
-	VMOVNTPS      Z21, 64(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z5, Z5
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     64(R11), Z19
+	VADDPD        Z19, Z5, Z5
+	VCVTPS2PD     96(R11), Z19
 	VADDPD        Z19, Z6, Z6
-	VMOVUPS       128(DX)(R10*1), Z19
-	VMOVUPS       128(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       128(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       128(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 128(R8)(R10*1)
-	VMOVNTPS      Z21, 128(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z7, Z7
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     128(R11), Z19
+	VADDPD        Z19, Z7, Z7
+	VCVTPS2PD     160(R11), Z19
 	VADDPD        Z19, Z8, Z8
-	VMOVUPS       192(DX)(R10*1), Z19
-	VMOVUPS       192(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       192(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       192(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 192(R8)(R10*1)
-	VMOVNTPS      Z21, 192(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z9, Z9
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     192(R11), Z19
+	VADDPD        Z19, Z9, Z9
+	VCVTPS2PD     224(R11), Z19
 	VADDPD        Z19, Z10, Z10
-	VMOVUPS       256(DX)(R10*1), Z19
-	VMOVUPS       256(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       256(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       256(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 256(R8)(R10*1)
-	VMOVNTPS      Z21, 256(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z11, Z11
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     256(R11), Z19
+	VADDPD        Z19, Z11, Z11
+	VCVTPS2PD     288(R11), Z19
 	VADDPD        Z19, Z12, Z12
-	VMOVUPS       320(DX)(R10*1), Z19
-	VMOVUPS       320(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       320(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       320(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 320(R8)(R10*1)
-	VMOVNTPS      Z21, 320(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z13, Z13
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     320(R11), Z19
+	VADDPD        Z19, Z13, Z13
+	VCVTPS2PD     352(R11), Z19
 	VADDPD        Z19, Z14, Z14
-	VMOVUPS       384(DX)(R10*1), Z19
-	VMOVUPS       384(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       384(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       384(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 384(R8)(R10*1)
-	VMOVNTPS      Z21, 384(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z15, Z15
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     384(R11), Z19
+	VADDPD        Z19, Z15, Z15
+	VCVTPS2PD     416(R11), Z19
 	VADDPD        Z19, Z16, Z16
-	VMOVUPS       448(DX)(R10*1), Z19
-	VMOVUPS       448(BX)(R10*1), Z20
-	VSUBPS        Z20, Z19, Z19
-	VANDNPS       Z19, Z0, Z20
-	VCMPPS        $0x0c, Z1, Z19, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z19
-	VMOVUPS       448(SI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VMOVUPS       448(DI)(R10*1), Z21
-	VMULPS        Z21, Z19, Z19
-	VXORPS        Z19, Z0, Z21
-	VMOVNTPS      Z19, 448(R8)(R10*1)
-	VMOVNTPS      Z21, 448(R9)(R10*1)
-	VEXTRACTF64X4 $0x01, Z20, Y19
-	VCVTPS2PD     Y20, Z20
-	VADDPD        Z20, Z17, Z17
-	VCVTPS2PD     Y19, Z19
+	VCVTPS2PD     448(R11), Z19
+	VADDPD        Z19, Z17, Z17
+	VCVTPS2PD     480(R11), Z19
 	VADDPD        Z19, Z18, Z18
-	ADDQ          $0x00000200, R10
-	SUBQ          $0x00000080, R12
-	JMP           row186
-
-done187:
-	VMOVUPD Z3, (SP)(R11*8)
-	VMOVUPD Z4, 64(SP)(R11*8)
-	VMOVUPD Z5, 128(SP)(R11*8)
-	VMOVUPD Z6, 192(SP)(R11*8)
-	VMOVUPD Z7, 256(SP)(R11*8)
-	VMOVUPD Z8, 320(SP)(R11*8)
-	VMOVUPD Z9, 384(SP)(R11*8)
-	VMOVUPD Z10, 448(SP)(R11*8)
-	VMOVUPD Z11, 512(SP)(R11*8)
-	VMOVUPD Z12, 576(SP)(R11*8)
-	VMOVUPD Z13, 640(SP)(R11*8)
-	VMOVUPD Z14, 704(SP)(R11*8)
-	VMOVUPD Z15, 768(SP)(R11*8)
-	VMOVUPD Z16, 832(SP)(R11*8)
-	VMOVUPD Z17, 896(SP)(R11*8)
-	VMOVUPD Z18, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip185
-	LEAQ    4096(AX), R10
-	SUBQ    $0x00000400, CX
-	JMP     fold183
-
-part182:
-	MOVQ R10, AX
-	XORQ R11, R11
-
-strip188:
-	LEAQ   (AX)(R11*4), R10
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row189:
-	CMPQ          R12, $0x00000000
-	JLE           done190
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(R10*1), K1, Z5
-	VMOVUPS.Z     (BX)(R10*1), K1, Z6
-	VSUBPS        Z6, Z5, Z5
-	VANDNPS       Z5, Z0, Z6
-	VCMPPS        $0x0c, Z1, Z5, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z5
-	VMOVUPS.Z     (SI)(R10*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VMOVUPS.Z     (DI)(R10*1), K1, Z7
-	VMULPS        Z7, Z5, Z5
-	VXORPS        Z5, Z0, Z7
-	VMOVUPS       Z5, K1, (R8)(R10*1)
-	VMOVUPS       Z7, K1, (R9)(R10*1)
-	VMOVUPS.Z     Z6, K1, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y6
-	VCVTPS2PD     Y5, Z5
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row196
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
 	VADDPD        Z5, Z3, Z3
-	VCVTPS2PD     Y6, Z5
-	VADDPD        Z5, Z4, Z4
-	ADDQ          $0x00000200, R10
-	SUBQ          $0x00000080, R12
-	JMP           row189
-
-done190:
-	VMOVUPD Z3, (SP)(R11*8)
-	VMOVUPD Z4, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip188
-	LEAQ    4096(AX), R10
-	XORQ    CX, CX
-
-fold183:
-	VMOVUPD       (SP), Z3
-	VMOVUPD       512(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       256(SP), Z4
-	VMOVUPD       768(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       128(SP), Z4
-	VMOVUPD       640(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       384(SP), Z5
-	VMOVUPD       896(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VADDPD        Z4, Z3, Z3
-	VMOVUPD       64(SP), Z4
-	VMOVUPD       576(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       320(SP), Z5
-	VMOVUPD       832(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       192(SP), Z5
-	VMOVUPD       704(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       448(SP), Z6
-	VMOVUPD       960(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
+	VADDPD        Z6, Z4, Z4
 	VADDPD        Z4, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VADDPD        Y4, Y3, Y3
@@ -5566,22 +5382,22 @@ fold183:
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X3, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block181
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X3, (R12)(R11*8)
+	MOVQ          c+0(FP), R11
+	INCQ          136(R11)
+	JMP           block186
 
-end184:
+end189:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1Scale1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianScaledL1Scale1F32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1Scale1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -5595,17 +5411,71 @@ TEXT ·laplacianScaledL1Scale1F32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block191:
-	TESTQ CX, CX
-	JZ    end194
-	CMPQ  CX, $0x00000400
-	JLT   part192
-	MOVQ  SI, AX
-	XORQ  R9, R9
+block197:
+	TESTQ  CX, CX
+	JZ     end200
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole198
+	MOVQ   CX, R9
+	VXORPS Z4, Z4, Z4
+	XORQ   R10, R10
 
-strip195:
-	LEAQ   (AX)(R9*4), SI
+clear201:
+	VMOVUPS Z4, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear201
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop202:
+	CMPQ       R9, $0x00000010
+	JLT        done203
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, (DI)(SI*1)
+	VMOVUPS    Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop202
+
+done203:
+	TESTQ      R9, R9
+	JZ         end204
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (DI)(SI*1)
+	VMOVUPS    Z6, K1, (R8)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R10*1)
+
+end204:
+	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -5622,12 +5492,92 @@ strip195:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row196:
-	CMPQ          R10, $0x00000000
-	JLE           done197
+row205:
+	VCVTPS2PD     (R9), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R9), Z20
+	VADDPD        Z20, Z5, Z5
+	VCVTPS2PD     64(R9), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R9), Z20
+	VADDPD        Z20, Z7, Z7
+	VCVTPS2PD     128(R9), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R9), Z20
+	VADDPD        Z20, Z9, Z9
+	VCVTPS2PD     192(R9), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R9), Z20
+	VADDPD        Z20, Z11, Z11
+	VCVTPS2PD     256(R9), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R9), Z20
+	VADDPD        Z20, Z13, Z13
+	VCVTPS2PD     320(R9), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R9), Z20
+	VADDPD        Z20, Z15, Z15
+	VCVTPS2PD     384(R9), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R9), Z20
+	VADDPD        Z20, Z17, Z17
+	VCVTPS2PD     448(R9), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R9), Z20
+	VADDPD        Z20, Z19, Z19
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row205
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z7, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPD        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPD        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPD        X5, X4, X4
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
+	JMP           added199
+
+whole198:
+	SUBQ   R9, CX
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	MOVQ   $0x00000008, R9
+
+row206:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -5749,114 +5699,22 @@ row196:
 	VCVTPS2PD     Y20, Z20
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row196
-
-done197:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	VMOVUPD Z6, 128(SP)(R9*8)
-	VMOVUPD Z7, 192(SP)(R9*8)
-	VMOVUPD Z8, 256(SP)(R9*8)
-	VMOVUPD Z9, 320(SP)(R9*8)
-	VMOVUPD Z10, 384(SP)(R9*8)
-	VMOVUPD Z11, 448(SP)(R9*8)
-	VMOVUPD Z12, 512(SP)(R9*8)
-	VMOVUPD Z13, 576(SP)(R9*8)
-	VMOVUPD Z14, 640(SP)(R9*8)
-	VMOVUPD Z15, 704(SP)(R9*8)
-	VMOVUPD Z16, 768(SP)(R9*8)
-	VMOVUPD Z17, 832(SP)(R9*8)
-	VMOVUPD Z18, 896(SP)(R9*8)
-	VMOVUPD Z19, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip195
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold193
-
-part192:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip198:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row199:
-	CMPQ          R10, $0x00000000
-	JLE           done200
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (DI)(SI*1)
-	VMOVUPS       Z8, K1, (R8)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	DECQ          R9
+	JNZ           row206
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row199
-
-done200:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip198
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold193:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -5864,21 +5722,23 @@ fold193:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block191
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
 
-end194:
+added199:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block197
+
+end200:
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1Scale1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianScaledL1Scale1StreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1Scale1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -5892,17 +5752,126 @@ TEXT ·laplacianScaledL1Scale1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block201:
-	TESTQ CX, CX
-	JZ    end204
-	CMPQ  CX, $0x00000400
-	JLT   part202
-	MOVQ  SI, AX
-	XORQ  R9, R9
+block207:
+	TESTQ  CX, CX
+	JZ     end210
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole208
+	MOVQ   CX, R9
+	VXORPS Z4, Z4, Z4
+	XORQ   R10, R10
 
-strip205:
-	LEAQ   (AX)(R9*4), SI
+clear211:
+	VMOVUPS Z4, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear211
+
+whole208:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop212:
+	CMPQ       R9, $0x00000040
+	JLT        done213
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (DI)(SI*1)
+	VMOVNTPS   Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	VMOVUPS    64(DX)(SI*1), Z4
+	VMOVUPS    64(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 64(DI)(SI*1)
+	VMOVNTPS   Z6, 64(R8)(SI*1)
+	VMOVUPS    Z5, 64(AX)(R10*1)
+	VMOVUPS    128(DX)(SI*1), Z4
+	VMOVUPS    128(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 128(DI)(SI*1)
+	VMOVNTPS   Z6, 128(R8)(SI*1)
+	VMOVUPS    Z5, 128(AX)(R10*1)
+	VMOVUPS    192(DX)(SI*1), Z4
+	VMOVUPS    192(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 192(DI)(SI*1)
+	VMOVNTPS   Z6, 192(R8)(SI*1)
+	VMOVUPS    Z5, 192(AX)(R10*1)
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R10
+	SUBQ       $0x00000040, R9
+	JMP        loop212
+
+done213:
+loop214:
+	CMPQ       R9, $0x00000010
+	JLT        done215
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (DI)(SI*1)
+	VMOVNTPS   Z6, (R8)(SI*1)
+	VMOVUPS    Z5, (AX)(R10*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R9
+	JMP        loop214
+
+done215:
+	TESTQ      R9, R9
+	JZ         end216
+	MOVQ       $0x00000010, R11
+	CMPQ       R9, R11
+	CMOVQGT    R11, R9
+	MOVQ       $-1, R11
+	BZHIQ      R9, R11, R11
+	KMOVQ      R11, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (DI)(SI*1)
+	VMOVUPS    Z6, K1, (R8)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R10*1)
+
+end216:
+	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -5919,241 +5888,58 @@ strip205:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R10
-	SUBQ   R9, R10
+	MOVQ   $0x00000008, R10
 
-row206:
-	CMPQ          R10, $0x00000000
-	JLE           done207
-	VMOVUPS       (DX)(SI*1), Z20
-	VMOVUPS       (BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, (DI)(SI*1)
-	VMOVNTPS      Z22, (R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z4, Z4
-	VCVTPS2PD     Y20, Z20
+row217:
+	VCVTPS2PD     (R9), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R9), Z20
 	VADDPD        Z20, Z5, Z5
-	VMOVUPS       64(DX)(SI*1), Z20
-	VMOVUPS       64(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 64(DI)(SI*1)
-	VMOVNTPS      Z22, 64(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z6, Z6
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     64(R9), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R9), Z20
 	VADDPD        Z20, Z7, Z7
-	VMOVUPS       128(DX)(SI*1), Z20
-	VMOVUPS       128(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 128(DI)(SI*1)
-	VMOVNTPS      Z22, 128(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z8, Z8
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     128(R9), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R9), Z20
 	VADDPD        Z20, Z9, Z9
-	VMOVUPS       192(DX)(SI*1), Z20
-	VMOVUPS       192(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 192(DI)(SI*1)
-	VMOVNTPS      Z22, 192(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z10, Z10
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     192(R9), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R9), Z20
 	VADDPD        Z20, Z11, Z11
-	VMOVUPS       256(DX)(SI*1), Z20
-	VMOVUPS       256(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 256(DI)(SI*1)
-	VMOVNTPS      Z22, 256(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z12, Z12
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     256(R9), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R9), Z20
 	VADDPD        Z20, Z13, Z13
-	VMOVUPS       320(DX)(SI*1), Z20
-	VMOVUPS       320(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 320(DI)(SI*1)
-	VMOVNTPS      Z22, 320(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z14, Z14
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     320(R9), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R9), Z20
 	VADDPD        Z20, Z15, Z15
-	VMOVUPS       384(DX)(SI*1), Z20
-	VMOVUPS       384(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 384(DI)(SI*1)
-	VMOVNTPS      Z22, 384(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z16, Z16
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     384(R9), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R9), Z20
 	VADDPD        Z20, Z17, Z17
-	VMOVUPS       448(DX)(SI*1), Z20
-	VMOVUPS       448(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 448(DI)(SI*1)
-	VMOVNTPS      Z22, 448(R8)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z18, Z18
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     448(R9), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R9), Z20
 	VADDPD        Z20, Z19, Z19
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row206
-
-done207:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	VMOVUPD Z6, 128(SP)(R9*8)
-	VMOVUPD Z7, 192(SP)(R9*8)
-	VMOVUPD Z8, 256(SP)(R9*8)
-	VMOVUPD Z9, 320(SP)(R9*8)
-	VMOVUPD Z10, 384(SP)(R9*8)
-	VMOVUPD Z11, 448(SP)(R9*8)
-	VMOVUPD Z12, 512(SP)(R9*8)
-	VMOVUPD Z13, 576(SP)(R9*8)
-	VMOVUPD Z14, 640(SP)(R9*8)
-	VMOVUPD Z15, 704(SP)(R9*8)
-	VMOVUPD Z16, 768(SP)(R9*8)
-	VMOVUPD Z17, 832(SP)(R9*8)
-	VMOVUPD Z18, 896(SP)(R9*8)
-	VMOVUPD Z19, 960(SP)(R9*8)
-	ADDQ    $0x00000080, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip205
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold203
-
-part202:
-	MOVQ SI, AX
-	XORQ R9, R9
-
-strip208:
-	LEAQ   (AX)(R9*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R10
-	SUBQ   R9, R10
-
-row209:
-	CMPQ          R10, $0x00000000
-	JLE           done210
-	MOVQ          R10, R11
-	MOVQ          $0x00000010, R12
-	CMPQ          R11, R12
-	CMOVQGT       R12, R11
-	MOVQ          $-1, R12
-	BZHIQ         R11, R12, R12
-	KMOVQ         R12, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (DI)(SI*1)
-	VMOVUPS       Z8, K1, (R8)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row217
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R10
-	JMP           row209
-
-done210:
-	VMOVUPD Z4, (SP)(R9*8)
-	VMOVUPD Z5, 64(SP)(R9*8)
-	ADDQ    $0x00000010, R9
-	CMPQ    R9, $0x00000080
-	JLT     strip208
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold203:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -6161,22 +5947,22 @@ fold203:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R9
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R9)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block201
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X4, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
+	JMP           block207
 
-end204:
+end210:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1MaskScale1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianScaledL1MaskScale1F32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1MaskScale1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -6191,17 +5977,75 @@ TEXT ·laplacianScaledL1MaskScale1F32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block211:
-	TESTQ CX, CX
-	JZ    end214
-	CMPQ  CX, $0x00000400
-	JLT   part212
-	MOVQ  SI, AX
-	XORQ  R10, R10
+block218:
+	TESTQ  CX, CX
+	JZ     end221
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole219
+	MOVQ   CX, R10
+	VXORPS Z4, Z4, Z4
+	XORQ   R11, R11
 
-strip215:
-	LEAQ   (AX)(R10*4), SI
+clear222:
+	VMOVUPS Z4, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear222
+	SUBQ    R10, CX
+	XORQ    R11, R11
+
+loop223:
+	CMPQ       R10, $0x00000010
+	JLT        done224
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, (R8)(SI*1)
+	VMOVUPS    Z6, (R9)(SI*1)
+	VMOVUPS    Z5, (AX)(R11*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R11
+	SUBQ       $0x00000010, R10
+	JMP        loop223
+
+done224:
+	TESTQ      R10, R10
+	JZ         end225
+	MOVQ       $0x00000010, R12
+	CMPQ       R10, R12
+	CMOVQGT    R12, R10
+	MOVQ       $-1, R12
+	BZHIQ      R10, R12, R12
+	KMOVQ      R12, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS.Z  (DI)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (R8)(SI*1)
+	VMOVUPS    Z6, K1, (R9)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R11*1)
+
+end225:
+	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -6218,12 +6062,92 @@ strip215:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
+	MOVQ   $0x00000008, R11
 
-row216:
-	CMPQ          R11, $0x00000000
-	JLE           done217
+row226:
+	VCVTPS2PD     (R10), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R10), Z20
+	VADDPD        Z20, Z5, Z5
+	VCVTPS2PD     64(R10), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R10), Z20
+	VADDPD        Z20, Z7, Z7
+	VCVTPS2PD     128(R10), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R10), Z20
+	VADDPD        Z20, Z9, Z9
+	VCVTPS2PD     192(R10), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R10), Z20
+	VADDPD        Z20, Z11, Z11
+	VCVTPS2PD     256(R10), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R10), Z20
+	VADDPD        Z20, Z13, Z13
+	VCVTPS2PD     320(R10), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R10), Z20
+	VADDPD        Z20, Z15, Z15
+	VCVTPS2PD     384(R10), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R10), Z20
+	VADDPD        Z20, Z17, Z17
+	VCVTPS2PD     448(R10), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R10), Z20
+	VADDPD        Z20, Z19, Z19
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row226
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z7, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPD        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPD        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPD        X5, X4, X4
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X4, (R11)(R10*8)
+	JMP           added220
+
+whole219:
+	SUBQ   R10, CX
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	MOVQ   $0x00000008, R10
+
+row227:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -6361,116 +6285,22 @@ row216:
 	VCVTPS2PD     Y20, Z20
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R11
-	JMP           row216
-
-done217:
-	VMOVUPD Z4, (SP)(R10*8)
-	VMOVUPD Z5, 64(SP)(R10*8)
-	VMOVUPD Z6, 128(SP)(R10*8)
-	VMOVUPD Z7, 192(SP)(R10*8)
-	VMOVUPD Z8, 256(SP)(R10*8)
-	VMOVUPD Z9, 320(SP)(R10*8)
-	VMOVUPD Z10, 384(SP)(R10*8)
-	VMOVUPD Z11, 448(SP)(R10*8)
-	VMOVUPD Z12, 512(SP)(R10*8)
-	VMOVUPD Z13, 576(SP)(R10*8)
-	VMOVUPD Z14, 640(SP)(R10*8)
-	VMOVUPD Z15, 704(SP)(R10*8)
-	VMOVUPD Z16, 768(SP)(R10*8)
-	VMOVUPD Z17, 832(SP)(R10*8)
-	VMOVUPD Z18, 896(SP)(R10*8)
-	VMOVUPD Z19, 960(SP)(R10*8)
-	ADDQ    $0x00000080, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip215
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold213
-
-part212:
-	MOVQ SI, AX
-	XORQ R10, R10
-
-strip218:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row219:
-	CMPQ          R11, $0x00000000
-	JLE           done220
-	MOVQ          R11, R12
-	MOVQ          $0x00000010, R13
-	CMPQ          R12, R13
-	CMOVQGT       R13, R12
-	MOVQ          $-1, R13
-	BZHIQ         R12, R13, R13
-	KMOVQ         R13, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VMOVUPS.Z     (DI)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (R8)(SI*1)
-	VMOVUPS       Z8, K1, (R9)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	DECQ          R10
+	JNZ           row227
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R11
-	JMP           row219
-
-done220:
-	VMOVUPD Z4, (SP)(R10*8)
-	VMOVUPD Z5, 64(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip218
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold213:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -6478,21 +6308,23 @@ fold213:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R10
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R10)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block211
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X4, (R11)(R10*8)
 
-end214:
+added220:
+	MOVQ c+0(FP), R10
+	INCQ 136(R10)
+	JMP  block218
+
+end221:
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1MaskScale1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -6507,17 +6339,138 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block221:
-	TESTQ CX, CX
-	JZ    end224
-	CMPQ  CX, $0x00000400
-	JLT   part222
-	MOVQ  SI, AX
-	XORQ  R10, R10
+block228:
+	TESTQ  CX, CX
+	JZ     end231
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole229
+	MOVQ   CX, R10
+	VXORPS Z4, Z4, Z4
+	XORQ   R11, R11
 
-strip225:
-	LEAQ   (AX)(R10*4), SI
+clear232:
+	VMOVUPS Z4, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear232
+
+whole229:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop233:
+	CMPQ       R10, $0x00000040
+	JLT        done234
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (R8)(SI*1)
+	VMOVNTPS   Z6, (R9)(SI*1)
+	VMOVUPS    Z5, (AX)(R11*1)
+	VMOVUPS    64(DX)(SI*1), Z4
+	VMOVUPS    64(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    64(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 64(R8)(SI*1)
+	VMOVNTPS   Z6, 64(R9)(SI*1)
+	VMOVUPS    Z5, 64(AX)(R11*1)
+	VMOVUPS    128(DX)(SI*1), Z4
+	VMOVUPS    128(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    128(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 128(R8)(SI*1)
+	VMOVNTPS   Z6, 128(R9)(SI*1)
+	VMOVUPS    Z5, 128(AX)(R11*1)
+	VMOVUPS    192(DX)(SI*1), Z4
+	VMOVUPS    192(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    192(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 192(R8)(SI*1)
+	VMOVNTPS   Z6, 192(R9)(SI*1)
+	VMOVUPS    Z5, 192(AX)(R11*1)
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R11
+	SUBQ       $0x00000040, R10
+	JMP        loop233
+
+done234:
+loop235:
+	CMPQ       R10, $0x00000010
+	JLT        done236
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (R8)(SI*1)
+	VMOVNTPS   Z6, (R9)(SI*1)
+	VMOVUPS    Z5, (AX)(R11*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R11
+	SUBQ       $0x00000010, R10
+	JMP        loop235
+
+done236:
+	TESTQ      R10, R10
+	JZ         end237
+	MOVQ       $0x00000010, R12
+	CMPQ       R10, R12
+	CMOVQGT    R12, R10
+	MOVQ       $-1, R12
+	BZHIQ      R10, R12, R12
+	KMOVQ      R12, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS.Z  (DI)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (R8)(SI*1)
+	VMOVUPS    Z6, K1, (R9)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R11*1)
+
+end237:
+	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -6534,259 +6487,58 @@ strip225:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R11
-	SUBQ   R10, R11
+	MOVQ   $0x00000008, R11
 
-row226:
-	CMPQ          R11, $0x00000000
-	JLE           done227
-	VMOVUPS       (DX)(SI*1), Z20
-	VMOVUPS       (BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       (DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, (R8)(SI*1)
-	VMOVNTPS      Z22, (R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z4, Z4
-	VCVTPS2PD     Y20, Z20
+row238:
+	VCVTPS2PD     (R10), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R10), Z20
 	VADDPD        Z20, Z5, Z5
-	VMOVUPS       64(DX)(SI*1), Z20
-	VMOVUPS       64(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       64(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 64(R8)(SI*1)
-	VMOVNTPS      Z22, 64(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z6, Z6
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     64(R10), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R10), Z20
 	VADDPD        Z20, Z7, Z7
-	VMOVUPS       128(DX)(SI*1), Z20
-	VMOVUPS       128(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       128(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 128(R8)(SI*1)
-	VMOVNTPS      Z22, 128(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z8, Z8
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     128(R10), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R10), Z20
 	VADDPD        Z20, Z9, Z9
-	VMOVUPS       192(DX)(SI*1), Z20
-	VMOVUPS       192(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       192(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 192(R8)(SI*1)
-	VMOVNTPS      Z22, 192(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z10, Z10
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     192(R10), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R10), Z20
 	VADDPD        Z20, Z11, Z11
-	VMOVUPS       256(DX)(SI*1), Z20
-	VMOVUPS       256(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       256(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 256(R8)(SI*1)
-	VMOVNTPS      Z22, 256(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z12, Z12
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     256(R10), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R10), Z20
 	VADDPD        Z20, Z13, Z13
-	VMOVUPS       320(DX)(SI*1), Z20
-	VMOVUPS       320(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       320(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 320(R8)(SI*1)
-	VMOVNTPS      Z22, 320(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z14, Z14
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     320(R10), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R10), Z20
 	VADDPD        Z20, Z15, Z15
-	VMOVUPS       384(DX)(SI*1), Z20
-	VMOVUPS       384(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       384(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 384(R8)(SI*1)
-	VMOVNTPS      Z22, 384(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z16, Z16
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     384(R10), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R10), Z20
 	VADDPD        Z20, Z17, Z17
-	VMOVUPS       448(DX)(SI*1), Z20
-	VMOVUPS       448(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       448(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 448(R8)(SI*1)
-	VMOVNTPS      Z22, 448(R9)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z18, Z18
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     448(R10), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R10), Z20
 	VADDPD        Z20, Z19, Z19
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R11
-	JMP           row226
-
-done227:
-	VMOVUPD Z4, (SP)(R10*8)
-	VMOVUPD Z5, 64(SP)(R10*8)
-	VMOVUPD Z6, 128(SP)(R10*8)
-	VMOVUPD Z7, 192(SP)(R10*8)
-	VMOVUPD Z8, 256(SP)(R10*8)
-	VMOVUPD Z9, 320(SP)(R10*8)
-	VMOVUPD Z10, 384(SP)(R10*8)
-	VMOVUPD Z11, 448(SP)(R10*8)
-	VMOVUPD Z12, 512(SP)(R10*8)
-	VMOVUPD Z13, 576(SP)(R10*8)
-	VMOVUPD Z14, 640(SP)(R10*8)
-	VMOVUPD Z15, 704(SP)(R10*8)
-	VMOVUPD Z16, 768(SP)(R10*8)
-	VMOVUPD Z17, 832(SP)(R10*8)
-	VMOVUPD Z18, 896(SP)(R10*8)
-	VMOVUPD Z19, 960(SP)(R10*8)
-	ADDQ    $0x00000080, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip225
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold223
-
-part222:
-	MOVQ SI, AX
-	XORQ R10, R10
-
-strip228:
-	LEAQ   (AX)(R10*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R11
-	SUBQ   R10, R11
-
-row229:
-	CMPQ          R11, $0x00000000
-	JLE           done230
-	MOVQ          R11, R12
-	MOVQ          $0x00000010, R13
-	CMPQ          R12, R13
-	CMOVQGT       R13, R12
-	MOVQ          $-1, R13
-	BZHIQ         R12, R13, R13
-	KMOVQ         R13, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VMOVUPS.Z     (DI)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (R8)(SI*1)
-	VMOVUPS       Z8, K1, (R9)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row238
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R11
-	JMP           row229
-
-done230:
-	VMOVUPD Z4, (SP)(R10*8)
-	VMOVUPD Z5, 64(SP)(R10*8)
-	ADDQ    $0x00000010, R10
-	CMPQ    R10, $0x00000080
-	JLT     strip228
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold223:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -6794,22 +6546,22 @@ fold223:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R10
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R10)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block221
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X4, (R11)(R10*8)
+	MOVQ          c+0(FP), R10
+	INCQ          136(R10)
+	JMP           block228
 
-end224:
+end231:
 	SFENCE
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1ModulatorMaskScale1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
-TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -6825,17 +6577,79 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block231:
-	TESTQ CX, CX
-	JZ    end234
-	CMPQ  CX, $0x00000400
-	JLT   part232
-	MOVQ  SI, AX
-	XORQ  R11, R11
+block239:
+	TESTQ  CX, CX
+	JZ     end242
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole240
+	MOVQ   CX, R11
+	VXORPS Z4, Z4, Z4
+	XORQ   R12, R12
 
-strip235:
-	LEAQ   (AX)(R11*4), SI
+clear243:
+	VMOVUPS Z4, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear243
+	SUBQ    R11, CX
+	XORQ    R12, R12
+
+loop244:
+	CMPQ       R11, $0x00000010
+	JLT        done245
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    (R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, (R9)(SI*1)
+	VMOVUPS    Z6, (R10)(SI*1)
+	VMOVUPS    Z5, (AX)(R12*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R12
+	SUBQ       $0x00000010, R11
+	JMP        loop244
+
+done245:
+	TESTQ      R11, R11
+	JZ         end246
+	MOVQ       $0x00000010, R13
+	CMPQ       R11, R13
+	CMOVQGT    R13, R11
+	MOVQ       $-1, R13
+	BZHIQ      R11, R13, R13
+	KMOVQ      R13, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS.Z  (DI)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS.Z  (R8)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (R9)(SI*1)
+	VMOVUPS    Z6, K1, (R10)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R12*1)
+
+end246:
+	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -6852,12 +6666,92 @@ strip235:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row236:
-	CMPQ          R12, $0x00000000
-	JLE           done237
+row247:
+	VCVTPS2PD     (R11), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R11), Z20
+	VADDPD        Z20, Z5, Z5
+	VCVTPS2PD     64(R11), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R11), Z20
+	VADDPD        Z20, Z7, Z7
+	VCVTPS2PD     128(R11), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R11), Z20
+	VADDPD        Z20, Z9, Z9
+	VCVTPS2PD     192(R11), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R11), Z20
+	VADDPD        Z20, Z11, Z11
+	VCVTPS2PD     256(R11), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R11), Z20
+	VADDPD        Z20, Z13, Z13
+	VCVTPS2PD     320(R11), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R11), Z20
+	VADDPD        Z20, Z15, Z15
+	VCVTPS2PD     384(R11), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R11), Z20
+	VADDPD        Z20, Z17, Z17
+	VCVTPS2PD     448(R11), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R11), Z20
+	VADDPD        Z20, Z19, Z19
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row247
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
+	VADDPD        Z6, Z4, Z4
+	VADDPD        Z7, Z5, Z5
+	VADDPD        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VADDPD        Y5, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPD        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPD        X5, X4, X4
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X4, (R12)(R11*8)
+	JMP           added241
+
+whole240:
+	SUBQ   R11, CX
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	MOVQ   $0x00000008, R11
+
+row248:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -7011,118 +6905,22 @@ row236:
 	VCVTPS2PD     Y20, Z20
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row236
-
-done237:
-	VMOVUPD Z4, (SP)(R11*8)
-	VMOVUPD Z5, 64(SP)(R11*8)
-	VMOVUPD Z6, 128(SP)(R11*8)
-	VMOVUPD Z7, 192(SP)(R11*8)
-	VMOVUPD Z8, 256(SP)(R11*8)
-	VMOVUPD Z9, 320(SP)(R11*8)
-	VMOVUPD Z10, 384(SP)(R11*8)
-	VMOVUPD Z11, 448(SP)(R11*8)
-	VMOVUPD Z12, 512(SP)(R11*8)
-	VMOVUPD Z13, 576(SP)(R11*8)
-	VMOVUPD Z14, 640(SP)(R11*8)
-	VMOVUPD Z15, 704(SP)(R11*8)
-	VMOVUPD Z16, 768(SP)(R11*8)
-	VMOVUPD Z17, 832(SP)(R11*8)
-	VMOVUPD Z18, 896(SP)(R11*8)
-	VMOVUPD Z19, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip235
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold233
-
-part232:
-	MOVQ SI, AX
-	XORQ R11, R11
-
-strip238:
-	LEAQ   (AX)(R11*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row239:
-	CMPQ          R12, $0x00000000
-	JLE           done240
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VMOVUPS.Z     (DI)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VMOVUPS.Z     (R8)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (R9)(SI*1)
-	VMOVUPS       Z8, K1, (R10)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	DECQ          R11
+	JNZ           row248
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row239
-
-done240:
-	VMOVUPD Z4, (SP)(R11*8)
-	VMOVUPD Z5, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip238
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold233:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -7130,21 +6928,23 @@ fold233:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block231
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X4, (R12)(R11*8)
 
-end234:
+added241:
+	MOVQ c+0(FP), R11
+	INCQ 136(R11)
+	JMP  block239
+
+end242:
 	VZEROUPPER
 	RET
 
 // func laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(SB), $1024-8
+TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(SB), $4160-8
 	MOVQ         c+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         8(AX), DX
@@ -7160,17 +6960,150 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(SB), $1024-8
 	VBROADCASTSS (SI), Z3
 	XORQ         SI, SI
 	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
 
-block241:
-	TESTQ CX, CX
-	JZ    end244
-	CMPQ  CX, $0x00000400
-	JLT   part242
-	MOVQ  SI, AX
-	XORQ  R11, R11
+block249:
+	TESTQ  CX, CX
+	JZ     end252
+	MOVQ   $0x00000400, R11
+	CMPQ   CX, R11
+	JGE    whole250
+	MOVQ   CX, R11
+	VXORPS Z4, Z4, Z4
+	XORQ   R12, R12
 
-strip245:
-	LEAQ   (AX)(R11*4), SI
+clear253:
+	VMOVUPS Z4, (AX)(R12*1)
+	ADDQ    $0x00000040, R12
+	CMPQ    R12, $0x00001000
+	JLT     clear253
+
+whole250:
+	SUBQ R11, CX
+	XORQ R12, R12
+
+loop254:
+	CMPQ       R11, $0x00000040
+	JLT        done255
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    (R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (R9)(SI*1)
+	VMOVNTPS   Z6, (R10)(SI*1)
+	VMOVUPS    Z5, (AX)(R12*1)
+	VMOVUPS    64(DX)(SI*1), Z4
+	VMOVUPS    64(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    64(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    64(R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 64(R9)(SI*1)
+	VMOVNTPS   Z6, 64(R10)(SI*1)
+	VMOVUPS    Z5, 64(AX)(R12*1)
+	VMOVUPS    128(DX)(SI*1), Z4
+	VMOVUPS    128(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    128(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    128(R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 128(R9)(SI*1)
+	VMOVNTPS   Z6, 128(R10)(SI*1)
+	VMOVUPS    Z5, 128(AX)(R12*1)
+	VMOVUPS    192(DX)(SI*1), Z4
+	VMOVUPS    192(BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    192(DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    192(R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, 192(R9)(SI*1)
+	VMOVNTPS   Z6, 192(R10)(SI*1)
+	VMOVUPS    Z5, 192(AX)(R12*1)
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R12
+	SUBQ       $0x00000040, R11
+	JMP        loop254
+
+done255:
+loop256:
+	CMPQ       R11, $0x00000010
+	JLT        done257
+	VMOVUPS    (DX)(SI*1), Z4
+	VMOVUPS    (BX)(SI*1), Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K1
+	VPTERNLOGD $0xea, Z2, Z0, K1, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS    (DI)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS    (R8)(SI*1), Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVNTPS   Z4, (R9)(SI*1)
+	VMOVNTPS   Z6, (R10)(SI*1)
+	VMOVUPS    Z5, (AX)(R12*1)
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R12
+	SUBQ       $0x00000010, R11
+	JMP        loop256
+
+done257:
+	TESTQ      R11, R11
+	JZ         end258
+	MOVQ       $0x00000010, R13
+	CMPQ       R11, R13
+	CMOVQGT    R13, R11
+	MOVQ       $-1, R13
+	BZHIQ      R11, R13, R13
+	KMOVQ      R13, K1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VMOVUPS.Z  (BX)(SI*1), K1, Z5
+	VSUBPS     Z5, Z4, Z4
+	VANDNPS    Z4, Z0, Z5
+	VCMPPS     $0x0c, Z1, Z4, K2
+	VPTERNLOGD $0xea, Z2, Z0, K2, Z4
+	VDIVPS     Z3, Z4, Z4
+	VMOVUPS.Z  (DI)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VMOVUPS.Z  (R8)(SI*1), K1, Z6
+	VMULPS     Z6, Z4, Z4
+	VXORPS     Z4, Z0, Z6
+	VMOVUPS    Z4, K1, (R9)(SI*1)
+	VMOVUPS    Z6, K1, (R10)(SI*1)
+	VMOVUPS.Z  Z5, K1, Z4
+	VMOVUPS    Z4, (AX)(R12*1)
+
+end258:
+	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
@@ -7187,277 +7120,58 @@ strip245:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   $0x00000400, R12
-	SUBQ   R11, R12
+	MOVQ   $0x00000008, R12
 
-row246:
-	CMPQ          R12, $0x00000000
-	JLE           done247
-	VMOVUPS       (DX)(SI*1), Z20
-	VMOVUPS       (BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       (DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       (R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, (R9)(SI*1)
-	VMOVNTPS      Z22, (R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z4, Z4
-	VCVTPS2PD     Y20, Z20
+row259:
+	VCVTPS2PD     (R11), Z20
+	VADDPD        Z20, Z4, Z4
+	VCVTPS2PD     32(R11), Z20
 	VADDPD        Z20, Z5, Z5
-	VMOVUPS       64(DX)(SI*1), Z20
-	VMOVUPS       64(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       64(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       64(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 64(R9)(SI*1)
-	VMOVNTPS      Z22, 64(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z6, Z6
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     64(R11), Z20
+	VADDPD        Z20, Z6, Z6
+	VCVTPS2PD     96(R11), Z20
 	VADDPD        Z20, Z7, Z7
-	VMOVUPS       128(DX)(SI*1), Z20
-	VMOVUPS       128(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       128(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       128(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 128(R9)(SI*1)
-	VMOVNTPS      Z22, 128(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z8, Z8
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     128(R11), Z20
+	VADDPD        Z20, Z8, Z8
+	VCVTPS2PD     160(R11), Z20
 	VADDPD        Z20, Z9, Z9
-	VMOVUPS       192(DX)(SI*1), Z20
-	VMOVUPS       192(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       192(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       192(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 192(R9)(SI*1)
-	VMOVNTPS      Z22, 192(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z10, Z10
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     192(R11), Z20
+	VADDPD        Z20, Z10, Z10
+	VCVTPS2PD     224(R11), Z20
 	VADDPD        Z20, Z11, Z11
-	VMOVUPS       256(DX)(SI*1), Z20
-	VMOVUPS       256(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       256(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       256(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 256(R9)(SI*1)
-	VMOVNTPS      Z22, 256(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z12, Z12
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     256(R11), Z20
+	VADDPD        Z20, Z12, Z12
+	VCVTPS2PD     288(R11), Z20
 	VADDPD        Z20, Z13, Z13
-	VMOVUPS       320(DX)(SI*1), Z20
-	VMOVUPS       320(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       320(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       320(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 320(R9)(SI*1)
-	VMOVNTPS      Z22, 320(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z14, Z14
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     320(R11), Z20
+	VADDPD        Z20, Z14, Z14
+	VCVTPS2PD     352(R11), Z20
 	VADDPD        Z20, Z15, Z15
-	VMOVUPS       384(DX)(SI*1), Z20
-	VMOVUPS       384(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       384(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       384(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 384(R9)(SI*1)
-	VMOVNTPS      Z22, 384(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z16, Z16
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     384(R11), Z20
+	VADDPD        Z20, Z16, Z16
+	VCVTPS2PD     416(R11), Z20
 	VADDPD        Z20, Z17, Z17
-	VMOVUPS       448(DX)(SI*1), Z20
-	VMOVUPS       448(BX)(SI*1), Z21
-	VSUBPS        Z21, Z20, Z20
-	VANDNPS       Z20, Z0, Z21
-	VCMPPS        $0x0c, Z1, Z20, K1
-	VPTERNLOGD    $0xea, Z2, Z0, K1, Z20
-	VDIVPS        Z3, Z20, Z20
-	VMOVUPS       448(DI)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VMOVUPS       448(R8)(SI*1), Z22
-	VMULPS        Z22, Z20, Z20
-	VXORPS        Z20, Z0, Z22
-	VMOVNTPS      Z20, 448(R9)(SI*1)
-	VMOVNTPS      Z22, 448(R10)(SI*1)
-	VEXTRACTF64X4 $0x01, Z21, Y20
-	VCVTPS2PD     Y21, Z21
-	VADDPD        Z21, Z18, Z18
-	VCVTPS2PD     Y20, Z20
+	VCVTPS2PD     448(R11), Z20
+	VADDPD        Z20, Z18, Z18
+	VCVTPS2PD     480(R11), Z20
 	VADDPD        Z20, Z19, Z19
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row246
-
-done247:
-	VMOVUPD Z4, (SP)(R11*8)
-	VMOVUPD Z5, 64(SP)(R11*8)
-	VMOVUPD Z6, 128(SP)(R11*8)
-	VMOVUPD Z7, 192(SP)(R11*8)
-	VMOVUPD Z8, 256(SP)(R11*8)
-	VMOVUPD Z9, 320(SP)(R11*8)
-	VMOVUPD Z10, 384(SP)(R11*8)
-	VMOVUPD Z11, 448(SP)(R11*8)
-	VMOVUPD Z12, 512(SP)(R11*8)
-	VMOVUPD Z13, 576(SP)(R11*8)
-	VMOVUPD Z14, 640(SP)(R11*8)
-	VMOVUPD Z15, 704(SP)(R11*8)
-	VMOVUPD Z16, 768(SP)(R11*8)
-	VMOVUPD Z17, 832(SP)(R11*8)
-	VMOVUPD Z18, 896(SP)(R11*8)
-	VMOVUPD Z19, 960(SP)(R11*8)
-	ADDQ    $0x00000080, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip245
-	LEAQ    4096(AX), SI
-	SUBQ    $0x00000400, CX
-	JMP     fold243
-
-part242:
-	MOVQ SI, AX
-	XORQ R11, R11
-
-strip248:
-	LEAQ   (AX)(R11*4), SI
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   CX, R12
-	SUBQ   R11, R12
-
-row249:
-	CMPQ          R12, $0x00000000
-	JLE           done250
-	MOVQ          R12, R13
-	MOVQ          $0x00000010, R14
-	CMPQ          R13, R14
-	CMOVQGT       R14, R13
-	MOVQ          $-1, R14
-	BZHIQ         R13, R14, R14
-	KMOVQ         R14, K1
-	VMOVUPS.Z     (DX)(SI*1), K1, Z6
-	VMOVUPS.Z     (BX)(SI*1), K1, Z7
-	VSUBPS        Z7, Z6, Z6
-	VANDNPS       Z6, Z0, Z7
-	VCMPPS        $0x0c, Z1, Z6, K2
-	VPTERNLOGD    $0xea, Z2, Z0, K2, Z6
-	VDIVPS        Z3, Z6, Z6
-	VMOVUPS.Z     (DI)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VMOVUPS.Z     (R8)(SI*1), K1, Z8
-	VMULPS        Z8, Z6, Z6
-	VXORPS        Z6, Z0, Z8
-	VMOVUPS       Z6, K1, (R9)(SI*1)
-	VMOVUPS       Z8, K1, (R10)(SI*1)
-	VMOVUPS.Z     Z7, K1, Z6
-	VEXTRACTF64X4 $0x01, Z6, Y7
-	VCVTPS2PD     Y6, Z6
+	ADDQ          $0x00000200, R11
+	DECQ          R12
+	JNZ           row259
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z18, Z10, Z10
+	VADDPD        Z19, Z11, Z11
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z10, Z6, Z6
+	VADDPD        Z11, Z7, Z7
 	VADDPD        Z6, Z4, Z4
-	VCVTPS2PD     Y7, Z6
-	VADDPD        Z6, Z5, Z5
-	ADDQ          $0x00000200, SI
-	SUBQ          $0x00000080, R12
-	JMP           row249
-
-done250:
-	VMOVUPD Z4, (SP)(R11*8)
-	VMOVUPD Z5, 64(SP)(R11*8)
-	ADDQ    $0x00000010, R11
-	CMPQ    R11, $0x00000080
-	JLT     strip248
-	LEAQ    4096(AX), SI
-	XORQ    CX, CX
-
-fold243:
-	VMOVUPD       (SP), Z4
-	VMOVUPD       512(SP), Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       256(SP), Z5
-	VMOVUPD       768(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       128(SP), Z5
-	VMOVUPD       640(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       384(SP), Z6
-	VMOVUPD       896(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VADDPD        Z5, Z4, Z4
-	VMOVUPD       64(SP), Z5
-	VMOVUPD       576(SP), Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       320(SP), Z6
-	VMOVUPD       832(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
-	VMOVUPD       192(SP), Z6
-	VMOVUPD       704(SP), Z7
-	VADDPD        Z7, Z6, Z6
-	VMOVUPD       448(SP), Z7
-	VMOVUPD       960(SP), Z8
-	VADDPD        Z8, Z7, Z7
-	VADDPD        Z7, Z6, Z6
-	VADDPD        Z6, Z5, Z5
+	VADDPD        Z7, Z5, Z5
 	VADDPD        Z5, Z4, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y5
 	VADDPD        Y5, Y4, Y4
@@ -7465,15 +7179,15 @@ fold243:
 	VADDPD        X5, X4, X4
 	VPERMILPD     $0x01, X4, X5
 	VADDPD        X5, X4, X4
-	MOVQ          c+0(FP), AX
-	MOVQ          104(AX), R11
-	MOVQ          136(AX), AX
-	VMOVSD        X4, (R11)(AX*8)
-	MOVQ          c+0(FP), AX
-	INCQ          136(AX)
-	JMP           block241
+	MOVQ          c+0(FP), R11
+	MOVQ          104(R11), R12
+	MOVQ          136(R11), R11
+	VMOVSD        X4, (R12)(R11*8)
+	MOVQ          c+0(FP), R11
+	INCQ          136(R11)
+	JMP           block249
 
-end244:
+end252:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7487,9 +7201,9 @@ TEXT ·negF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop251:
+loop260:
 	CMPQ    AX, $0x00000040
-	JLT     done252
+	JLT     done261
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -7504,22 +7218,22 @@ loop251:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop251
+	JMP     loop260
 
-done252:
-loop253:
+done261:
+loop262:
 	CMPQ    AX, $0x00000010
-	JLT     done254
+	JLT     done263
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop253
+	JMP     loop262
 
-done254:
+done263:
 	TESTQ     AX, AX
-	JZ        end255
+	JZ        end264
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7530,7 +7244,7 @@ done254:
 	VXORPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end255:
+end264:
 	VZEROUPPER
 	RET
 
@@ -7543,9 +7257,9 @@ TEXT ·absF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop256:
+loop265:
 	CMPQ    AX, $0x00000040
-	JLT     done257
+	JLT     done266
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -7560,22 +7274,22 @@ loop256:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop256
+	JMP     loop265
 
-done257:
-loop258:
+done266:
+loop267:
 	CMPQ    AX, $0x00000010
-	JLT     done259
+	JLT     done268
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop258
+	JMP     loop267
 
-done259:
+done268:
 	TESTQ     AX, AX
-	JZ        end260
+	JZ        end269
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7586,7 +7300,7 @@ done259:
 	VANDNPS   Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end260:
+end269:
 	VZEROUPPER
 	RET
 
@@ -7601,9 +7315,9 @@ TEXT ·signF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop261:
+loop270:
 	CMPQ       AX, $0x00000040
-	JLT        done262
+	JLT        done271
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
@@ -7622,23 +7336,23 @@ loop261:
 	VMOVUPS    Z3, 192(DX)(BX*1)
 	ADDQ       $0x00000100, BX
 	SUBQ       $0x00000040, AX
-	JMP        loop261
+	JMP        loop270
 
-done262:
-loop263:
+done271:
+loop272:
 	CMPQ       AX, $0x00000010
-	JLT        done264
+	JLT        done273
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
 	VMOVUPS    Z3, (DX)(BX*1)
 	ADDQ       $0x00000040, BX
 	SUBQ       $0x00000010, AX
-	JMP        loop263
+	JMP        loop272
 
-done264:
+done273:
 	TESTQ      AX, AX
-	JZ         end265
+	JZ         end274
 	MOVQ       $0x00000010, SI
 	CMPQ       AX, SI
 	CMOVQGT    SI, AX
@@ -7651,7 +7365,7 @@ done264:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (DX)(BX*1)
 
-end265:
+end274:
 	VZEROUPPER
 	RET
 
@@ -7663,9 +7377,9 @@ TEXT ·sqrtF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop266:
+loop275:
 	CMPQ    AX, $0x00000040
-	JLT     done267
+	JLT     done276
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
@@ -7680,22 +7394,22 @@ loop266:
 	VMOVUPS Z0, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop266
+	JMP     loop275
 
-done267:
-loop268:
+done276:
+loop277:
 	CMPQ    AX, $0x00000010
-	JLT     done269
+	JLT     done278
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop268
+	JMP     loop277
 
-done269:
+done278:
 	TESTQ     AX, AX
-	JZ        end270
+	JZ        end279
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7706,7 +7420,7 @@ done269:
 	VSQRTPS   Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end270:
+end279:
 	VZEROUPPER
 	RET
 
@@ -7722,9 +7436,9 @@ TEXT ·pow2F32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z3
 	XORQ         BX, BX
 
-loop271:
+loop280:
 	CMPQ      AX, $0x00000040
-	JLT       done272
+	JLT       done281
 	VMOVUPS   (CX)(BX*1), Z4
 	VMAXPS    Z0, Z4, Z5
 	VMINPS    Z1, Z5, Z5
@@ -7763,12 +7477,12 @@ loop271:
 	VMOVUPS   Z9, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000040, AX
-	JMP       loop271
+	JMP       loop280
 
-done272:
-loop273:
+done281:
+loop282:
 	CMPQ      AX, $0x00000010
-	JLT       done274
+	JLT       done283
 	VMOVUPS   (CX)(BX*1), Z4
 	VMAXPS    Z0, Z4, Z5
 	VMINPS    Z1, Z5, Z5
@@ -7780,11 +7494,11 @@ loop273:
 	VMOVUPS   Z10, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop273
+	JMP       loop282
 
-done274:
+done283:
 	TESTQ     AX, AX
-	JZ        end275
+	JZ        end284
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7801,7 +7515,7 @@ done274:
 	VBLENDMPS Z4, Z0, K2, Z11
 	VMOVUPS   Z11, K1, (DX)(BX*1)
 
-end275:
+end284:
 	VZEROUPPER
 	RET
 
@@ -7825,9 +7539,9 @@ TEXT ·exponentF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS biasedF32AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop276:
+loop285:
 	CMPQ      AX, $0x00000040
-	JLT       done277
+	JLT       done286
 	VMOVUPS   (CX)(BX*1), Z3
 	VANDPS    Z0, Z3, Z4
 	VPSRLD    $0x17, Z4, Z4
@@ -7862,12 +7576,12 @@ loop276:
 	VMOVUPS   Z8, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000040, AX
-	JMP       loop276
+	JMP       loop285
 
-done277:
-loop278:
+done286:
+loop287:
 	CMPQ      AX, $0x00000010
-	JLT       done279
+	JLT       done288
 	VMOVUPS   (CX)(BX*1), Z3
 	VANDPS    Z0, Z3, Z4
 	VPSRLD    $0x17, Z4, Z4
@@ -7878,11 +7592,11 @@ loop278:
 	VMOVUPS   Z9, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop278
+	JMP       loop287
 
-done279:
+done288:
 	TESTQ     AX, AX
-	JZ        end280
+	JZ        end289
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7898,7 +7612,7 @@ done279:
 	VBLENDMPS Z3, Z0, K2, Z10
 	VMOVUPS   Z10, K1, (DX)(BX*1)
 
-end280:
+end289:
 	VZEROUPPER
 	RET
 
@@ -7920,9 +7634,9 @@ TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop281:
+loop290:
 	CMPQ    AX, $0x00000040
-	JLT     done282
+	JLT     done291
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -7941,23 +7655,23 @@ loop281:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop281
+	JMP     loop290
 
-done282:
-loop283:
+done291:
+loop292:
 	CMPQ    AX, $0x00000010
-	JLT     done284
+	JLT     done293
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop283
+	JMP     loop292
 
-done284:
+done293:
 	TESTQ     AX, AX
-	JZ        end285
+	JZ        end294
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7969,7 +7683,7 @@ done284:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end285:
+end294:
 	VZEROUPPER
 	RET
 
@@ -7982,9 +7696,9 @@ TEXT ·subF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop286:
+loop295:
 	CMPQ    AX, $0x00000040
-	JLT     done287
+	JLT     done296
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -8003,23 +7717,23 @@ loop286:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop286
+	JMP     loop295
 
-done287:
-loop288:
+done296:
+loop297:
 	CMPQ    AX, $0x00000010
-	JLT     done289
+	JLT     done298
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop288
+	JMP     loop297
 
-done289:
+done298:
 	TESTQ     AX, AX
-	JZ        end290
+	JZ        end299
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8031,7 +7745,7 @@ done289:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end290:
+end299:
 	VZEROUPPER
 	RET
 
@@ -8044,9 +7758,9 @@ TEXT ·mulF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop291:
+loop300:
 	CMPQ    AX, $0x00000040
-	JLT     done292
+	JLT     done301
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -8065,23 +7779,23 @@ loop291:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop291
+	JMP     loop300
 
-done292:
-loop293:
+done301:
+loop302:
 	CMPQ    AX, $0x00000010
-	JLT     done294
+	JLT     done303
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop293
+	JMP     loop302
 
-done294:
+done303:
 	TESTQ     AX, AX
-	JZ        end295
+	JZ        end304
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8093,7 +7807,7 @@ done294:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end295:
+end304:
 	VZEROUPPER
 	RET
 
@@ -8106,9 +7820,9 @@ TEXT ·divF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop296:
+loop305:
 	CMPQ    AX, $0x00000040
-	JLT     done297
+	JLT     done306
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
@@ -8127,23 +7841,23 @@ loop296:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop296
+	JMP     loop305
 
-done297:
-loop298:
+done306:
+loop307:
 	CMPQ    AX, $0x00000010
-	JLT     done299
+	JLT     done308
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop298
+	JMP     loop307
 
-done299:
+done308:
 	TESTQ     AX, AX
-	JZ        end300
+	JZ        end309
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8155,7 +7869,7 @@ done299:
 	VDIVPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end300:
+end309:
 	VZEROUPPER
 	RET
 
@@ -8168,9 +7882,9 @@ TEXT ·minF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop301:
+loop310:
 	CMPQ    AX, $0x00000040
-	JLT     done302
+	JLT     done311
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -8197,12 +7911,12 @@ loop301:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop301
+	JMP     loop310
 
-done302:
-loop303:
+done311:
+loop312:
 	CMPQ    AX, $0x00000010
-	JLT     done304
+	JLT     done313
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -8211,11 +7925,11 @@ loop303:
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop303
+	JMP     loop312
 
-done304:
+done313:
 	TESTQ     AX, AX
-	JZ        end305
+	JZ        end314
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8229,7 +7943,7 @@ done304:
 	VORPS     Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end305:
+end314:
 	VZEROUPPER
 	RET
 
@@ -8242,9 +7956,9 @@ TEXT ·maxF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop306:
+loop315:
 	CMPQ      AX, $0x00000040
-	JLT       done307
+	JLT       done316
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -8283,12 +7997,12 @@ loop306:
 	VMOVUPS   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop306
+	JMP       loop315
 
-done307:
-loop308:
+done316:
+loop317:
 	CMPQ      AX, $0x00000010
-	JLT       done309
+	JLT       done318
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -8300,11 +8014,11 @@ loop308:
 	VMOVUPS   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop308
+	JMP       loop317
 
-done309:
+done318:
 	TESTQ     AX, AX
-	JZ        end310
+	JZ        end319
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8321,7 +8035,7 @@ done309:
 	VBLENDMPS Z0, Z2, K2, Z9
 	VMOVUPS   Z9, K1, (BX)(SI*1)
 
-end310:
+end319:
 	VZEROUPPER
 	RET
 
@@ -8335,9 +8049,9 @@ TEXT ·fmaF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop311:
+loop320:
 	CMPQ        AX, $0x00000040
-	JLT         done312
+	JLT         done321
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8360,12 +8074,12 @@ loop311:
 	VMOVUPS     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000040, AX
-	JMP         loop311
+	JMP         loop320
 
-done312:
-loop313:
+done321:
+loop322:
 	CMPQ        AX, $0x00000010
-	JLT         done314
+	JLT         done323
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8373,11 +8087,11 @@ loop313:
 	VMOVUPS     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop313
+	JMP         loop322
 
-done314:
+done323:
 	TESTQ       AX, AX
-	JZ          end315
+	JZ          end324
 	MOVQ        $0x00000010, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -8390,7 +8104,7 @@ done314:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (SI)(DI*1)
 
-end315:
+end324:
 	VZEROUPPER
 	RET
 
@@ -8404,9 +8118,9 @@ TEXT ·lessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop316:
+loop325:
 	CMPQ      AX, $0x00000040
-	JLT       done317
+	JLT       done326
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -8429,12 +8143,12 @@ loop316:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop316
+	JMP       loop325
 
-done317:
-loop318:
+done326:
+loop327:
 	CMPQ      AX, $0x00000010
-	JLT       done319
+	JLT       done328
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -8442,11 +8156,11 @@ loop318:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop318
+	JMP       loop327
 
-done319:
+done328:
 	TESTQ     AX, AX
-	JZ        end320
+	JZ        end329
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8459,7 +8173,7 @@ done319:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end320:
+end329:
 	VZEROUPPER
 	RET
 
@@ -8473,9 +8187,9 @@ TEXT ·lessEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop321:
+loop330:
 	CMPQ      AX, $0x00000040
-	JLT       done322
+	JLT       done331
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -8498,12 +8212,12 @@ loop321:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop321
+	JMP       loop330
 
-done322:
-loop323:
+done331:
+loop332:
 	CMPQ      AX, $0x00000010
-	JLT       done324
+	JLT       done333
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -8511,11 +8225,11 @@ loop323:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop323
+	JMP       loop332
 
-done324:
+done333:
 	TESTQ     AX, AX
-	JZ        end325
+	JZ        end334
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8528,7 +8242,7 @@ done324:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end325:
+end334:
 	VZEROUPPER
 	RET
 
@@ -8542,9 +8256,9 @@ TEXT ·equalF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop326:
+loop335:
 	CMPQ      AX, $0x00000040
-	JLT       done327
+	JLT       done336
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -8567,12 +8281,12 @@ loop326:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop326
+	JMP       loop335
 
-done327:
-loop328:
+done336:
+loop337:
 	CMPQ      AX, $0x00000010
-	JLT       done329
+	JLT       done338
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -8580,11 +8294,11 @@ loop328:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop328
+	JMP       loop337
 
-done329:
+done338:
 	TESTQ     AX, AX
-	JZ        end330
+	JZ        end339
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8597,7 +8311,7 @@ done329:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end330:
+end339:
 	VZEROUPPER
 	RET
 
@@ -8610,9 +8324,9 @@ TEXT ·notF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop331:
+loop340:
 	CMPQ    AX, $0x00000040
-	JLT     done332
+	JLT     done341
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -8627,22 +8341,22 @@ loop331:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop331
+	JMP     loop340
 
-done332:
-loop333:
+done341:
+loop342:
 	CMPQ    AX, $0x00000010
-	JLT     done334
+	JLT     done343
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop333
+	JMP     loop342
 
-done334:
+done343:
 	TESTQ     AX, AX
-	JZ        end335
+	JZ        end344
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -8653,7 +8367,7 @@ done334:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end335:
+end344:
 	VZEROUPPER
 	RET
 
@@ -8666,9 +8380,9 @@ TEXT ·andF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop336:
+loop345:
 	CMPQ    AX, $0x00000040
-	JLT     done337
+	JLT     done346
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
@@ -8687,23 +8401,23 @@ loop336:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop336
+	JMP     loop345
 
-done337:
-loop338:
+done346:
+loop347:
 	CMPQ    AX, $0x00000010
-	JLT     done339
+	JLT     done348
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop338
+	JMP     loop347
 
-done339:
+done348:
 	TESTQ     AX, AX
-	JZ        end340
+	JZ        end349
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8715,7 +8429,7 @@ done339:
 	VANDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end340:
+end349:
 	VZEROUPPER
 	RET
 
@@ -8728,9 +8442,9 @@ TEXT ·orF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop341:
+loop350:
 	CMPQ    AX, $0x00000040
-	JLT     done342
+	JLT     done351
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
@@ -8749,23 +8463,23 @@ loop341:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop341
+	JMP     loop350
 
-done342:
-loop343:
+done351:
+loop352:
 	CMPQ    AX, $0x00000010
-	JLT     done344
+	JLT     done353
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop343
+	JMP     loop352
 
-done344:
+done353:
 	TESTQ     AX, AX
-	JZ        end345
+	JZ        end354
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8777,7 +8491,7 @@ done344:
 	VORPS     Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end345:
+end354:
 	VZEROUPPER
 	RET
 
@@ -8792,9 +8506,9 @@ TEXT ·selectF32AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop346:
+loop355:
 	CMPQ      AX, $0x00000040
-	JLT       done347
+	JLT       done356
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8821,12 +8535,12 @@ loop346:
 	VMOVUPS   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000040, AX
-	JMP       loop346
+	JMP       loop355
 
-done347:
-loop348:
+done356:
+loop357:
 	CMPQ      AX, $0x00000010
-	JLT       done349
+	JLT       done358
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8835,11 +8549,11 @@ loop348:
 	VMOVUPS   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop348
+	JMP       loop357
 
-done349:
+done358:
 	TESTQ     AX, AX
-	JZ        end350
+	JZ        end359
 	MOVQ      $0x00000010, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -8853,7 +8567,7 @@ done349:
 	VBLENDMPS Z2, Z3, K2, Z9
 	VMOVUPS   Z9, K1, (SI)(DI*1)
 
-end350:
+end359:
 	VZEROUPPER
 	RET
 
@@ -8869,9 +8583,9 @@ TEXT ·signOfSubF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop351:
+loop360:
 	CMPQ       AX, $0x00000040
-	JLT        done352
+	JLT        done361
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8898,12 +8612,12 @@ loop351:
 	VMOVUPS    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop351
+	JMP        loop360
 
-done352:
-loop353:
+done361:
+loop362:
 	CMPQ       AX, $0x00000010
-	JLT        done354
+	JLT        done363
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8912,11 +8626,11 @@ loop353:
 	VMOVUPS    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop353
+	JMP        loop362
 
-done354:
+done363:
 	TESTQ      AX, AX
-	JZ         end355
+	JZ         end364
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -8931,7 +8645,7 @@ done354:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (BX)(SI*1)
 
-end355:
+end364:
 	VZEROUPPER
 	RET
 
@@ -8946,9 +8660,9 @@ TEXT ·countF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop356:
+loop365:
 	CMPQ    AX, $0x00000040
-	JLT     done357
+	JLT     done366
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX)(DX*1), Z4
@@ -8959,21 +8673,21 @@ loop356:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop356
+	JMP     loop365
 
-done357:
-loop358:
+done366:
+loop367:
 	CMPQ    AX, $0x00000010
-	JLT     done359
+	JLT     done368
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop358
+	JMP     loop367
 
-done359:
+done368:
 	TESTQ     AX, AX
-	JZ        end360
+	JZ        end369
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8984,7 +8698,7 @@ done359:
 	VMOVUPS.Z Z4, K1, Z4
 	VADDPS    Z4, Z0, Z0
 
-end360:
+end369:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z0, Z0
@@ -9013,9 +8727,9 @@ TEXT ·countAbsF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop361:
+loop370:
 	CMPQ    AX, $0x00000040
-	JLT     done362
+	JLT     done371
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
@@ -9030,22 +8744,22 @@ loop361:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop361
+	JMP     loop370
 
-done362:
-loop363:
+done371:
+loop372:
 	CMPQ    AX, $0x00000010
-	JLT     done364
+	JLT     done373
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop363
+	JMP     loop372
 
-done364:
+done373:
 	TESTQ     AX, AX
-	JZ        end365
+	JZ        end374
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -9057,7 +8771,7 @@ done364:
 	VMOVUPS.Z Z0, K1, Z0
 	VADDPS    Z0, Z1, Z1
 
-end365:
+end374:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z1, Z1
@@ -9076,21 +8790,57 @@ end365:
 
 // func treeF32AVX512(x *float32, n int) float64
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, SSE2
-TEXT ·treeF32AVX512(SB), $1024-24
+TEXT ·treeF32AVX512(SB), $4160-24
 	MOVQ n+8(FP), AX
 	MOVQ x+0(FP), CX
 	XORQ DX, DX
+	LEAQ (SP), BX
+	ADDQ $0x0000003f, BX
+	ANDQ $-64, BX
 
-block366:
-	TESTQ AX, AX
-	JZ    end369
-	CMPQ  AX, $0x00000400
-	JLT   part367
-	MOVQ  DX, BX
-	XORQ  SI, SI
+block375:
+	TESTQ  AX, AX
+	JZ     end378
+	MOVQ   $0x00000400, SI
+	CMPQ   AX, SI
+	JGE    whole376
+	MOVQ   AX, SI
+	VXORPS Z0, Z0, Z0
+	XORQ   DI, DI
 
-strip370:
-	LEAQ   (BX)(SI*4), DX
+clear379:
+	VMOVUPS Z0, (BX)(DI*1)
+	ADDQ    $0x00000040, DI
+	CMPQ    DI, $0x00001000
+	JLT     clear379
+	SUBQ    SI, AX
+	XORQ    DI, DI
+
+loop380:
+	CMPQ    SI, $0x00000010
+	JLT     done381
+	VMOVUPS (CX)(DX*1), Z0
+	VMOVUPS Z0, (BX)(DI*1)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, SI
+	JMP     loop380
+
+done381:
+	TESTQ     SI, SI
+	JZ        end382
+	MOVQ      $0x00000010, R8
+	CMPQ      SI, R8
+	CMOVQGT   R8, SI
+	MOVQ      $-1, R8
+	BZHIQ     SI, R8, R8
+	KMOVQ     R8, K1
+	VMOVUPS.Z (CX)(DX*1), K1, Z0
+	VMOVUPS.Z Z0, K1, Z0
+	VMOVUPS   Z0, (BX)(DI*1)
+
+end382:
+	MOVQ   BX, SI
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -9107,160 +8857,58 @@ strip370:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
-	MOVQ   $0x00000400, DI
-	SUBQ   SI, DI
+	MOVQ   $0x00000008, DI
 
-row371:
-	CMPQ          DI, $0x00000000
-	JLE           done372
-	VMOVUPS       (CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+row383:
+	VCVTPS2PD     (SI), Z16
 	VADDPD        Z16, Z0, Z0
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     32(SI), Z16
 	VADDPD        Z16, Z1, Z1
-	VMOVUPS       64(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     64(SI), Z16
 	VADDPD        Z16, Z2, Z2
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     96(SI), Z16
 	VADDPD        Z16, Z3, Z3
-	VMOVUPS       128(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     128(SI), Z16
 	VADDPD        Z16, Z4, Z4
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     160(SI), Z16
 	VADDPD        Z16, Z5, Z5
-	VMOVUPS       192(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     192(SI), Z16
 	VADDPD        Z16, Z6, Z6
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     224(SI), Z16
 	VADDPD        Z16, Z7, Z7
-	VMOVUPS       256(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     256(SI), Z16
 	VADDPD        Z16, Z8, Z8
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     288(SI), Z16
 	VADDPD        Z16, Z9, Z9
-	VMOVUPS       320(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     320(SI), Z16
 	VADDPD        Z16, Z10, Z10
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     352(SI), Z16
 	VADDPD        Z16, Z11, Z11
-	VMOVUPS       384(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     384(SI), Z16
 	VADDPD        Z16, Z12, Z12
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     416(SI), Z16
 	VADDPD        Z16, Z13, Z13
-	VMOVUPS       448(CX)(DX*1), Z16
-	VEXTRACTF64X4 $0x01, Z16, Y17
-	VCVTPS2PD     Y16, Z16
+	VCVTPS2PD     448(SI), Z16
 	VADDPD        Z16, Z14, Z14
-	VCVTPS2PD     Y17, Z16
+	VCVTPS2PD     480(SI), Z16
 	VADDPD        Z16, Z15, Z15
-	ADDQ          $0x00000200, DX
-	SUBQ          $0x00000080, DI
-	JMP           row371
-
-done372:
-	VMOVUPD Z0, (SP)(SI*8)
-	VMOVUPD Z1, 64(SP)(SI*8)
-	VMOVUPD Z2, 128(SP)(SI*8)
-	VMOVUPD Z3, 192(SP)(SI*8)
-	VMOVUPD Z4, 256(SP)(SI*8)
-	VMOVUPD Z5, 320(SP)(SI*8)
-	VMOVUPD Z6, 384(SP)(SI*8)
-	VMOVUPD Z7, 448(SP)(SI*8)
-	VMOVUPD Z8, 512(SP)(SI*8)
-	VMOVUPD Z9, 576(SP)(SI*8)
-	VMOVUPD Z10, 640(SP)(SI*8)
-	VMOVUPD Z11, 704(SP)(SI*8)
-	VMOVUPD Z12, 768(SP)(SI*8)
-	VMOVUPD Z13, 832(SP)(SI*8)
-	VMOVUPD Z14, 896(SP)(SI*8)
-	VMOVUPD Z15, 960(SP)(SI*8)
-	ADDQ    $0x00000080, SI
-	CMPQ    SI, $0x00000080
-	JLT     strip370
-	LEAQ    4096(BX), DX
-	SUBQ    $0x00000400, AX
-	JMP     fold368
-
-part367:
-	MOVQ DX, BX
-	XORQ SI, SI
-
-strip373:
-	LEAQ   (BX)(SI*4), DX
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	MOVQ   AX, DI
-	SUBQ   SI, DI
-
-row374:
-	CMPQ          DI, $0x00000000
-	JLE           done375
-	MOVQ          DI, R8
-	MOVQ          $0x00000010, R9
-	CMPQ          R8, R9
-	CMOVQGT       R9, R8
-	MOVQ          $-1, R9
-	BZHIQ         R8, R9, R9
-	KMOVQ         R9, K1
-	VMOVUPS.Z     (CX)(DX*1), K1, Z2
-	VMOVUPS.Z     Z2, K1, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VCVTPS2PD     Y2, Z2
+	ADDQ          $0x00000200, SI
+	DECQ          DI
+	JNZ           row383
+	VADDPD        Z8, Z0, Z0
+	VADDPD        Z9, Z1, Z1
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z4, Z0, Z0
+	VADDPD        Z5, Z1, Z1
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
 	VADDPD        Z2, Z0, Z0
-	VCVTPS2PD     Y3, Z2
-	VADDPD        Z2, Z1, Z1
-	ADDQ          $0x00000200, DX
-	SUBQ          $0x00000080, DI
-	JMP           row374
-
-done375:
-	VMOVUPD Z0, (SP)(SI*8)
-	VMOVUPD Z1, 64(SP)(SI*8)
-	ADDQ    $0x00000010, SI
-	CMPQ    SI, $0x00000080
-	JLT     strip373
-	LEAQ    4096(BX), DX
-	XORQ    AX, AX
-
-fold368:
-	VMOVUPD       (SP), Z0
-	VMOVUPD       512(SP), Z1
-	VADDPD        Z1, Z0, Z0
-	VMOVUPD       256(SP), Z1
-	VMOVUPD       768(SP), Z2
-	VADDPD        Z2, Z1, Z1
-	VADDPD        Z1, Z0, Z0
-	VMOVUPD       128(SP), Z1
-	VMOVUPD       640(SP), Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       384(SP), Z2
-	VMOVUPD       896(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VADDPD        Z1, Z0, Z0
-	VMOVUPD       64(SP), Z1
-	VMOVUPD       576(SP), Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       320(SP), Z2
-	VMOVUPD       832(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
-	VMOVUPD       192(SP), Z2
-	VMOVUPD       704(SP), Z3
-	VADDPD        Z3, Z2, Z2
-	VMOVUPD       448(SP), Z3
-	VMOVUPD       960(SP), Z4
-	VADDPD        Z4, Z3, Z3
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z1, Z1
+	VADDPD        Z3, Z1, Z1
 	VADDPD        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -9269,9 +8917,93 @@ fold368:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           block366
+	JMP           added377
 
-end369:
+whole376:
+	SUBQ   SI, AX
+	LEAQ   (CX)(DX*1), SI
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	MOVQ   $0x00000008, DI
+
+row384:
+	VCVTPS2PD     (SI), Z16
+	VADDPD        Z16, Z0, Z0
+	VCVTPS2PD     32(SI), Z16
+	VADDPD        Z16, Z1, Z1
+	VCVTPS2PD     64(SI), Z16
+	VADDPD        Z16, Z2, Z2
+	VCVTPS2PD     96(SI), Z16
+	VADDPD        Z16, Z3, Z3
+	VCVTPS2PD     128(SI), Z16
+	VADDPD        Z16, Z4, Z4
+	VCVTPS2PD     160(SI), Z16
+	VADDPD        Z16, Z5, Z5
+	VCVTPS2PD     192(SI), Z16
+	VADDPD        Z16, Z6, Z6
+	VCVTPS2PD     224(SI), Z16
+	VADDPD        Z16, Z7, Z7
+	VCVTPS2PD     256(SI), Z16
+	VADDPD        Z16, Z8, Z8
+	VCVTPS2PD     288(SI), Z16
+	VADDPD        Z16, Z9, Z9
+	VCVTPS2PD     320(SI), Z16
+	VADDPD        Z16, Z10, Z10
+	VCVTPS2PD     352(SI), Z16
+	VADDPD        Z16, Z11, Z11
+	VCVTPS2PD     384(SI), Z16
+	VADDPD        Z16, Z12, Z12
+	VCVTPS2PD     416(SI), Z16
+	VADDPD        Z16, Z13, Z13
+	VCVTPS2PD     448(SI), Z16
+	VADDPD        Z16, Z14, Z14
+	VCVTPS2PD     480(SI), Z16
+	VADDPD        Z16, Z15, Z15
+	ADDQ          $0x00000200, SI
+	DECQ          DI
+	JNZ           row384
+	VADDPD        Z8, Z0, Z0
+	VADDPD        Z9, Z1, Z1
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z4, Z0, Z0
+	VADDPD        Z5, Z1, Z1
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z2, Z0, Z0
+	VADDPD        Z3, Z1, Z1
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	MOVSD         X0, ret+16(FP)
+	ADDQ          $0x00001000, DX
+
+added377:
+	JMP block375
+
+end378:
 	VZEROUPPER
 	RET
 
@@ -9283,9 +9015,9 @@ TEXT ·streamF32AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop376:
+loop385:
 	CMPQ     AX, $0x00000040
-	JLT      done377
+	JLT      done386
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	VMOVUPS  64(CX)(BX*1), Z0
@@ -9296,21 +9028,21 @@ loop376:
 	VMOVNTPS Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000040, AX
-	JMP      loop376
+	JMP      loop385
 
-done377:
-loop378:
+done386:
+loop387:
 	CMPQ     AX, $0x00000010
-	JLT      done379
+	JLT      done388
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop378
+	JMP      loop387
 
-done379:
+done388:
 	TESTQ     AX, AX
-	JZ        end380
+	JZ        end389
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -9320,7 +9052,7 @@ done379:
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end380:
+end389:
 	VZEROUPPER
 	RET
 
@@ -9337,15 +9069,15 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row381:
+row390:
 	TESTQ DX, DX
-	JZ    end382
+	JZ    end391
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add383:
+add392:
 	CMPQ      SI, $0x00000020
-	JLT       added384
+	JLT       added393
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
@@ -9361,24 +9093,24 @@ add383:
 	ADDQ      $0x00000100, BX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x00000020, SI
-	JMP       add383
+	JMP       add392
 
-added384:
-add385:
+added393:
+add394:
 	CMPQ      SI, $0x00000008
-	JLT       added386
+	JLT       added395
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add385
+	JMP       add394
 
-added386:
-add387:
+added395:
+add396:
 	CMPQ      SI, $0x00000001
-	JLT       added388
+	JLT       added397
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -9386,13 +9118,13 @@ add387:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add387
+	JMP       add396
 
-added388:
+added397:
 	DECQ DX
-	JMP  row381
+	JMP  row390
 
-end382:
+end391:
 	VZEROUPPER
 	RET
 
@@ -9405,28 +9137,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row389:
+row398:
 	TESTQ        BX, BX
-	JZ           end390
+	JZ           end399
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store391:
+store400:
 	CMPQ    AX, DI
-	JGE     stored392
+	JGE     stored401
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store391
+	JMP     store400
 
-stored392:
+stored401:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row389
+	JMP     row398
 
-end390:
+end399:
 	VZEROUPPER
 	RET
 
@@ -9459,9 +9191,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors393:
+vectors402:
 	CMPQ    R11, $0x00000002
-	JLT     last394
+	JLT     last403
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -9488,17 +9220,17 @@ vectors393:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors393
+	JMP     vectors402
 
-last394:
+last403:
 	TESTQ   R11, R11
-	JZ      end395
+	JZ      end404
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end395:
+end404:
 	VZEROUPPER
 	RET

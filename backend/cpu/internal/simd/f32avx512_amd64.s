@@ -516,6 +516,1098 @@ end14:
 	VZEROUPPER
 	RET
 
+// func gaussianSigma1F32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianSigma1F32AVX512(SB), $4160-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block22:
+	TESTQ  CX, CX
+	JZ     end25
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole23
+	MOVQ   CX, R9
+	VXORPS Z2, Z2, Z2
+	XORQ   R10, R10
+
+clear26:
+	VMOVUPS Z2, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear26
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop27:
+	CMPQ    R9, $0x00000010
+	JLT     done28
+	VMOVUPS (DX)(SI*1), Z2
+	VMOVUPS (BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z2
+	VMULPS  Z2, Z2, Z3
+	VDIVPS  Z0, Z2, Z2
+	VXORPS  Z2, Z1, Z4
+	VMOVUPS Z2, (DI)(SI*1)
+	VMOVUPS Z4, (R8)(SI*1)
+	VMOVUPS Z3, (AX)(R10*1)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, R10
+	SUBQ    $0x00000010, R9
+	JMP     loop27
+
+done28:
+	TESTQ     R9, R9
+	JZ        end29
+	MOVQ      $0x00000010, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (DI)(SI*1)
+	VMOVUPS   Z4, K1, (R8)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R10*1)
+
+end29:
+	MOVQ   AX, R9
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row30:
+	VCVTPS2PD     (R9), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R9), Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     64(R9), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R9), Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     128(R9), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R9), Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     192(R9), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R9), Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     256(R9), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R9), Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     320(R9), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R9), Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     384(R9), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R9), Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     448(R9), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R9), Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row30
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+	JMP           added24
+
+whole23:
+	SUBQ   R9, CX
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R9
+
+row31:
+	VMOVUPS       (DX)(SI*1), Z18
+	VMOVUPS       (BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, (DI)(SI*1)
+	VMOVUPS       Z20, (R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z2, Z2
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VMOVUPS       64(DX)(SI*1), Z18
+	VMOVUPS       64(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 64(DI)(SI*1)
+	VMOVUPS       Z20, 64(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VMOVUPS       128(DX)(SI*1), Z18
+	VMOVUPS       128(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 128(DI)(SI*1)
+	VMOVUPS       Z20, 128(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VMOVUPS       192(DX)(SI*1), Z18
+	VMOVUPS       192(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 192(DI)(SI*1)
+	VMOVUPS       Z20, 192(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VMOVUPS       256(DX)(SI*1), Z18
+	VMOVUPS       256(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 256(DI)(SI*1)
+	VMOVUPS       Z20, 256(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VMOVUPS       320(DX)(SI*1), Z18
+	VMOVUPS       320(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 320(DI)(SI*1)
+	VMOVUPS       Z20, 320(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VMOVUPS       384(DX)(SI*1), Z18
+	VMOVUPS       384(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 384(DI)(SI*1)
+	VMOVUPS       Z20, 384(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VMOVUPS       448(DX)(SI*1), Z18
+	VMOVUPS       448(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 448(DI)(SI*1)
+	VMOVUPS       Z20, 448(R8)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, SI
+	DECQ          R9
+	JNZ           row31
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+
+added24:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block22
+
+end25:
+	VZEROUPPER
+	RET
+
+// func gaussianSigma1StreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianSigma1StreamingF32AVX512(SB), $4160-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block32:
+	TESTQ  CX, CX
+	JZ     end35
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole33
+	MOVQ   CX, R9
+	VXORPS Z2, Z2, Z2
+	XORQ   R10, R10
+
+clear36:
+	VMOVUPS Z2, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00001000
+	JLT     clear36
+
+whole33:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop37:
+	CMPQ     R9, $0x00000040
+	JLT      done38
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (DI)(SI*1)
+	VMOVNTPS Z4, (R8)(SI*1)
+	VMOVUPS  Z3, (AX)(R10*1)
+	VMOVUPS  64(DX)(SI*1), Z2
+	VMOVUPS  64(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 64(DI)(SI*1)
+	VMOVNTPS Z4, 64(R8)(SI*1)
+	VMOVUPS  Z3, 64(AX)(R10*1)
+	VMOVUPS  128(DX)(SI*1), Z2
+	VMOVUPS  128(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 128(DI)(SI*1)
+	VMOVNTPS Z4, 128(R8)(SI*1)
+	VMOVUPS  Z3, 128(AX)(R10*1)
+	VMOVUPS  192(DX)(SI*1), Z2
+	VMOVUPS  192(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 192(DI)(SI*1)
+	VMOVNTPS Z4, 192(R8)(SI*1)
+	VMOVUPS  Z3, 192(AX)(R10*1)
+	ADDQ     $0x00000100, SI
+	ADDQ     $0x00000100, R10
+	SUBQ     $0x00000040, R9
+	JMP      loop37
+
+done38:
+loop39:
+	CMPQ     R9, $0x00000010
+	JLT      done40
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (DI)(SI*1)
+	VMOVNTPS Z4, (R8)(SI*1)
+	VMOVUPS  Z3, (AX)(R10*1)
+	ADDQ     $0x00000040, SI
+	ADDQ     $0x00000040, R10
+	SUBQ     $0x00000010, R9
+	JMP      loop39
+
+done40:
+	TESTQ     R9, R9
+	JZ        end41
+	MOVQ      $0x00000010, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (DI)(SI*1)
+	VMOVUPS   Z4, K1, (R8)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R10*1)
+
+end41:
+	MOVQ   AX, R9
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row42:
+	VCVTPS2PD     (R9), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R9), Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     64(R9), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R9), Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     128(R9), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R9), Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     192(R9), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R9), Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     256(R9), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R9), Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     320(R9), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R9), Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     384(R9), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R9), Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     448(R9), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R9), Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, R9
+	DECQ          R10
+	JNZ           row42
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
+	JMP           block32
+
+end35:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1F32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianMaskSigma1F32AVX512(SB), $4160-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block43:
+	TESTQ  CX, CX
+	JZ     end46
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole44
+	MOVQ   CX, R10
+	VXORPS Z2, Z2, Z2
+	XORQ   R11, R11
+
+clear47:
+	VMOVUPS Z2, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear47
+	SUBQ    R10, CX
+	XORQ    R11, R11
+
+loop48:
+	CMPQ    R10, $0x00000010
+	JLT     done49
+	VMOVUPS (DX)(SI*1), Z2
+	VMOVUPS (BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z2
+	VMULPS  Z2, Z2, Z3
+	VDIVPS  Z0, Z2, Z2
+	VMOVUPS (DI)(SI*1), Z4
+	VMULPS  Z4, Z2, Z2
+	VXORPS  Z2, Z1, Z4
+	VMOVUPS Z2, (R8)(SI*1)
+	VMOVUPS Z4, (R9)(SI*1)
+	VMOVUPS Z3, (AX)(R11*1)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, R11
+	SUBQ    $0x00000010, R10
+	JMP     loop48
+
+done49:
+	TESTQ     R10, R10
+	JZ        end50
+	MOVQ      $0x00000010, R12
+	CMPQ      R10, R12
+	CMOVQGT   R12, R10
+	MOVQ      $-1, R12
+	BZHIQ     R10, R12, R12
+	KMOVQ     R12, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VMOVUPS.Z (DI)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (R8)(SI*1)
+	VMOVUPS   Z4, K1, (R9)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R11*1)
+
+end50:
+	MOVQ   AX, R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R11
+
+row51:
+	VCVTPS2PD     (R10), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R10), Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     64(R10), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R10), Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     128(R10), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R10), Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     192(R10), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R10), Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     256(R10), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R10), Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     320(R10), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R10), Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     384(R10), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R10), Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     448(R10), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R10), Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row51
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+	JMP           added45
+
+whole44:
+	SUBQ   R10, CX
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row52:
+	VMOVUPS       (DX)(SI*1), Z18
+	VMOVUPS       (BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       (DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, (R8)(SI*1)
+	VMOVUPS       Z20, (R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z2, Z2
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z3, Z3
+	VMOVUPS       64(DX)(SI*1), Z18
+	VMOVUPS       64(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       64(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 64(R8)(SI*1)
+	VMOVUPS       Z20, 64(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z4, Z4
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z5, Z5
+	VMOVUPS       128(DX)(SI*1), Z18
+	VMOVUPS       128(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       128(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 128(R8)(SI*1)
+	VMOVUPS       Z20, 128(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z6, Z6
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z7, Z7
+	VMOVUPS       192(DX)(SI*1), Z18
+	VMOVUPS       192(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       192(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 192(R8)(SI*1)
+	VMOVUPS       Z20, 192(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z8, Z8
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z9, Z9
+	VMOVUPS       256(DX)(SI*1), Z18
+	VMOVUPS       256(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       256(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 256(R8)(SI*1)
+	VMOVUPS       Z20, 256(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z10, Z10
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z11, Z11
+	VMOVUPS       320(DX)(SI*1), Z18
+	VMOVUPS       320(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       320(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 320(R8)(SI*1)
+	VMOVUPS       Z20, 320(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z12, Z12
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z13, Z13
+	VMOVUPS       384(DX)(SI*1), Z18
+	VMOVUPS       384(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       384(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 384(R8)(SI*1)
+	VMOVUPS       Z20, 384(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z14, Z14
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z15, Z15
+	VMOVUPS       448(DX)(SI*1), Z18
+	VMOVUPS       448(BX)(SI*1), Z19
+	VSUBPS        Z19, Z18, Z18
+	VMULPS        Z18, Z18, Z19
+	VDIVPS        Z0, Z18, Z18
+	VMOVUPS       448(DI)(SI*1), Z20
+	VMULPS        Z20, Z18, Z18
+	VXORPS        Z18, Z1, Z20
+	VMOVUPS       Z18, 448(R8)(SI*1)
+	VMOVUPS       Z20, 448(R9)(SI*1)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VCVTPS2PD     Y19, Z19
+	VADDPD        Z19, Z16, Z16
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, SI
+	DECQ          R10
+	JNZ           row52
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+
+added45:
+	MOVQ c+0(FP), R10
+	INCQ 136(R10)
+	JMP  block43
+
+end46:
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1StreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianMaskSigma1StreamingF32AVX512(SB), $4160-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS signbitF32AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block53:
+	TESTQ  CX, CX
+	JZ     end56
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole54
+	MOVQ   CX, R10
+	VXORPS Z2, Z2, Z2
+	XORQ   R11, R11
+
+clear57:
+	VMOVUPS Z2, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00001000
+	JLT     clear57
+
+whole54:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop58:
+	CMPQ     R10, $0x00000040
+	JLT      done59
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  (DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (R8)(SI*1)
+	VMOVNTPS Z4, (R9)(SI*1)
+	VMOVUPS  Z3, (AX)(R11*1)
+	VMOVUPS  64(DX)(SI*1), Z2
+	VMOVUPS  64(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  64(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 64(R8)(SI*1)
+	VMOVNTPS Z4, 64(R9)(SI*1)
+	VMOVUPS  Z3, 64(AX)(R11*1)
+	VMOVUPS  128(DX)(SI*1), Z2
+	VMOVUPS  128(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  128(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 128(R8)(SI*1)
+	VMOVNTPS Z4, 128(R9)(SI*1)
+	VMOVUPS  Z3, 128(AX)(R11*1)
+	VMOVUPS  192(DX)(SI*1), Z2
+	VMOVUPS  192(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  192(DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, 192(R8)(SI*1)
+	VMOVNTPS Z4, 192(R9)(SI*1)
+	VMOVUPS  Z3, 192(AX)(R11*1)
+	ADDQ     $0x00000100, SI
+	ADDQ     $0x00000100, R11
+	SUBQ     $0x00000040, R10
+	JMP      loop58
+
+done59:
+loop60:
+	CMPQ     R10, $0x00000010
+	JLT      done61
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z2
+	VMULPS   Z2, Z2, Z3
+	VDIVPS   Z0, Z2, Z2
+	VMOVUPS  (DI)(SI*1), Z4
+	VMULPS   Z4, Z2, Z2
+	VXORPS   Z2, Z1, Z4
+	VMOVNTPS Z2, (R8)(SI*1)
+	VMOVNTPS Z4, (R9)(SI*1)
+	VMOVUPS  Z3, (AX)(R11*1)
+	ADDQ     $0x00000040, SI
+	ADDQ     $0x00000040, R11
+	SUBQ     $0x00000010, R10
+	JMP      loop60
+
+done61:
+	TESTQ     R10, R10
+	JZ        end62
+	MOVQ      $0x00000010, R12
+	CMPQ      R10, R12
+	CMOVQGT   R12, R10
+	MOVQ      $-1, R12
+	BZHIQ     R10, R12, R12
+	KMOVQ     R12, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z2
+	VMULPS    Z2, Z2, Z3
+	VDIVPS    Z0, Z2, Z2
+	VMOVUPS.Z (DI)(SI*1), K1, Z4
+	VMULPS    Z4, Z2, Z2
+	VXORPS    Z2, Z1, Z4
+	VMOVUPS   Z2, K1, (R8)(SI*1)
+	VMOVUPS   Z4, K1, (R9)(SI*1)
+	VMOVUPS.Z Z3, K1, Z2
+	VMOVUPS   Z2, (AX)(R11*1)
+
+end62:
+	MOVQ   AX, R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R11
+
+row63:
+	VCVTPS2PD     (R10), Z18
+	VADDPD        Z18, Z2, Z2
+	VCVTPS2PD     32(R10), Z18
+	VADDPD        Z18, Z3, Z3
+	VCVTPS2PD     64(R10), Z18
+	VADDPD        Z18, Z4, Z4
+	VCVTPS2PD     96(R10), Z18
+	VADDPD        Z18, Z5, Z5
+	VCVTPS2PD     128(R10), Z18
+	VADDPD        Z18, Z6, Z6
+	VCVTPS2PD     160(R10), Z18
+	VADDPD        Z18, Z7, Z7
+	VCVTPS2PD     192(R10), Z18
+	VADDPD        Z18, Z8, Z8
+	VCVTPS2PD     224(R10), Z18
+	VADDPD        Z18, Z9, Z9
+	VCVTPS2PD     256(R10), Z18
+	VADDPD        Z18, Z10, Z10
+	VCVTPS2PD     288(R10), Z18
+	VADDPD        Z18, Z11, Z11
+	VCVTPS2PD     320(R10), Z18
+	VADDPD        Z18, Z12, Z12
+	VCVTPS2PD     352(R10), Z18
+	VADDPD        Z18, Z13, Z13
+	VCVTPS2PD     384(R10), Z18
+	VADDPD        Z18, Z14, Z14
+	VCVTPS2PD     416(R10), Z18
+	VADDPD        Z18, Z15, Z15
+	VCVTPS2PD     448(R10), Z18
+	VADDPD        Z18, Z16, Z16
+	VCVTPS2PD     480(R10), Z18
+	VADDPD        Z18, Z17, Z17
+	ADDQ          $0x00000200, R10
+	DECQ          R11
+	JNZ           row63
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+	MOVQ          c+0(FP), R10
+	INCQ          136(R10)
+	JMP           block53
+
+end56:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func gaussianModulatorMaskSigma1F32AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
 TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $4160-8
@@ -536,27 +1628,27 @@ TEXT ·gaussianModulatorMaskSigma1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block22:
+block64:
 	TESTQ  CX, CX
-	JZ     end25
+	JZ     end67
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole23
+	JGE    whole65
 	MOVQ   CX, R11
 	VXORPS Z2, Z2, Z2
 	XORQ   R12, R12
 
-clear26:
+clear68:
 	VMOVUPS Z2, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear26
+	JLT     clear68
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop27:
+loop69:
 	CMPQ    R11, $0x00000010
-	JLT     done28
+	JLT     done70
 	VMOVUPS (DX)(SI*1), Z2
 	VMOVUPS (BX)(SI*1), Z3
 	VSUBPS  Z3, Z2, Z2
@@ -573,11 +1665,11 @@ loop27:
 	ADDQ    $0x00000040, SI
 	ADDQ    $0x00000040, R12
 	SUBQ    $0x00000010, R11
-	JMP     loop27
+	JMP     loop69
 
-done28:
+done70:
 	TESTQ     R11, R11
-	JZ        end29
+	JZ        end71
 	MOVQ      $0x00000010, R13
 	CMPQ      R11, R13
 	CMOVQGT   R13, R11
@@ -599,7 +1691,7 @@ done28:
 	VMOVUPS.Z Z3, K1, Z2
 	VMOVUPS   Z2, (AX)(R12*1)
 
-end29:
+end71:
 	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -619,7 +1711,7 @@ end29:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R12
 
-row30:
+row72:
 	VCVTPS2PD     (R11), Z18
 	VADDPD        Z18, Z2, Z2
 	VCVTPS2PD     32(R11), Z18
@@ -654,7 +1746,7 @@ row30:
 	VADDPD        Z18, Z17, Z17
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row30
+	JNZ           row72
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -680,9 +1772,9 @@ row30:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X2, (R12)(R11*8)
-	JMP           added24
+	JMP           added66
 
-whole23:
+whole65:
 	SUBQ   R11, CX
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -702,7 +1794,7 @@ whole23:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R11
 
-row31:
+row73:
 	VMOVUPS       (DX)(SI*1), Z18
 	VMOVUPS       (BX)(SI*1), Z19
 	VSUBPS        Z19, Z18, Z18
@@ -841,7 +1933,7 @@ row31:
 	VADDPD        Z18, Z17, Z17
 	ADDQ          $0x00000200, SI
 	DECQ          R11
-	JNZ           row31
+	JNZ           row73
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -868,12 +1960,12 @@ row31:
 	MOVQ          136(R11), R11
 	VMOVSD        X2, (R12)(R11*8)
 
-added24:
+added66:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block22
+	JMP  block64
 
-end25:
+end67:
 	VZEROUPPER
 	RET
 
@@ -897,29 +1989,29 @@ TEXT ·gaussianModulatorMaskSigma1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block32:
+block74:
 	TESTQ  CX, CX
-	JZ     end35
+	JZ     end77
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole33
+	JGE    whole75
 	MOVQ   CX, R11
 	VXORPS Z2, Z2, Z2
 	XORQ   R12, R12
 
-clear36:
+clear78:
 	VMOVUPS Z2, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear36
+	JLT     clear78
 
-whole33:
+whole75:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop37:
+loop79:
 	CMPQ     R11, $0x00000040
-	JLT      done38
+	JLT      done80
 	VMOVUPS  (DX)(SI*1), Z2
 	VMOVUPS  (BX)(SI*1), Z3
 	VSUBPS   Z3, Z2, Z2
@@ -975,12 +2067,12 @@ loop37:
 	ADDQ     $0x00000100, SI
 	ADDQ     $0x00000100, R12
 	SUBQ     $0x00000040, R11
-	JMP      loop37
+	JMP      loop79
 
-done38:
-loop39:
+done80:
+loop81:
 	CMPQ     R11, $0x00000010
-	JLT      done40
+	JLT      done82
 	VMOVUPS  (DX)(SI*1), Z2
 	VMOVUPS  (BX)(SI*1), Z3
 	VSUBPS   Z3, Z2, Z2
@@ -997,11 +2089,11 @@ loop39:
 	ADDQ     $0x00000040, SI
 	ADDQ     $0x00000040, R12
 	SUBQ     $0x00000010, R11
-	JMP      loop39
+	JMP      loop81
 
-done40:
+done82:
 	TESTQ     R11, R11
-	JZ        end41
+	JZ        end83
 	MOVQ      $0x00000010, R13
 	CMPQ      R11, R13
 	CMOVQGT   R13, R11
@@ -1023,7 +2115,7 @@ done40:
 	VMOVUPS.Z Z3, K1, Z2
 	VMOVUPS   Z2, (AX)(R12*1)
 
-end41:
+end83:
 	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -1043,7 +2135,7 @@ end41:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R12
 
-row42:
+row84:
 	VCVTPS2PD     (R11), Z18
 	VADDPD        Z18, Z2, Z2
 	VCVTPS2PD     32(R11), Z18
@@ -1078,7 +2170,7 @@ row42:
 	VADDPD        Z18, Z17, Z17
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row42
+	JNZ           row84
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -1106,9 +2198,9 @@ row42:
 	VMOVSD        X2, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block32
+	JMP           block74
 
-end35:
+end77:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1131,9 +2223,9 @@ TEXT ·laplacianF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop43:
+loop85:
 	CMPQ       CX, $0x00000040
-	JLT        done44
+	JLT        done86
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1176,12 +2268,12 @@ loop43:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop43
+	JMP        loop85
 
-done44:
-loop45:
+done86:
+loop87:
 	CMPQ       CX, $0x00000010
-	JLT        done46
+	JLT        done88
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1194,11 +2286,11 @@ loop45:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop45
+	JMP        loop87
 
-done46:
+done88:
 	TESTQ      CX, CX
-	JZ         end47
+	JZ         end89
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1218,7 +2310,7 @@ done46:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end47:
+end89:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1259,9 +2351,9 @@ TEXT ·laplacianStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop48:
+loop90:
 	CMPQ       CX, $0x00000040
-	JLT        done49
+	JLT        done91
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1304,12 +2396,12 @@ loop48:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000040, CX
-	JMP        loop48
+	JMP        loop90
 
-done49:
-loop50:
+done91:
+loop92:
 	CMPQ       CX, $0x00000010
-	JLT        done51
+	JLT        done93
 	VMOVUPS    (DX)(DI*1), Z7
 	VMOVUPS    (BX)(DI*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1322,11 +2414,11 @@ loop50:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000010, CX
-	JMP        loop50
+	JMP        loop92
 
-done51:
+done93:
 	TESTQ      CX, CX
-	JZ         end52
+	JZ         end94
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1346,7 +2438,7 @@ done51:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end52:
+end94:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1386,9 +2478,9 @@ TEXT ·laplacianModulatorF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop53:
+loop95:
 	CMPQ       CX, $0x00000040
-	JLT        done54
+	JLT        done96
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1439,12 +2531,12 @@ loop53:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop53
+	JMP        loop95
 
-done54:
-loop55:
+done96:
+loop97:
 	CMPQ       CX, $0x00000010
-	JLT        done56
+	JLT        done98
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1459,11 +2551,11 @@ loop55:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop55
+	JMP        loop97
 
-done56:
+done98:
 	TESTQ      CX, CX
-	JZ         end57
+	JZ         end99
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1485,7 +2577,7 @@ done56:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end57:
+end99:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1524,9 +2616,9 @@ TEXT ·laplacianModulatorStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop58:
+loop100:
 	CMPQ       CX, $0x00000040
-	JLT        done59
+	JLT        done101
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1577,12 +2669,12 @@ loop58:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000040, CX
-	JMP        loop58
+	JMP        loop100
 
-done59:
-loop60:
+done101:
+loop102:
 	CMPQ       CX, $0x00000010
-	JLT        done61
+	JLT        done103
 	VMOVUPS    (DX)(R8*1), Z7
 	VMOVUPS    (BX)(R8*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -1597,11 +2689,11 @@ loop60:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000010, CX
-	JMP        loop60
+	JMP        loop102
 
-done61:
+done103:
 	TESTQ      CX, CX
-	JZ         end62
+	JZ         end104
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1623,7 +2715,7 @@ done61:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end62:
+end104:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -1664,9 +2756,9 @@ TEXT ·laplacianModulator1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop63:
+loop105:
 	CMPQ       CX, $0x00000040
-	JLT        done64
+	JLT        done106
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1713,12 +2805,12 @@ loop63:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop63
+	JMP        loop105
 
-done64:
-loop65:
+done106:
+loop107:
 	CMPQ       CX, $0x00000010
-	JLT        done66
+	JLT        done108
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1732,11 +2824,11 @@ loop65:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop65
+	JMP        loop107
 
-done66:
+done108:
 	TESTQ      CX, CX
-	JZ         end67
+	JZ         end109
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1757,7 +2849,7 @@ done66:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end67:
+end109:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -1797,9 +2889,9 @@ TEXT ·laplacianModulator1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop68:
+loop110:
 	CMPQ       CX, $0x00000040
-	JLT        done69
+	JLT        done111
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1846,12 +2938,12 @@ loop68:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop68
+	JMP        loop110
 
-done69:
-loop70:
+done111:
+loop112:
 	CMPQ       CX, $0x00000010
-	JLT        done71
+	JLT        done113
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -1865,11 +2957,11 @@ loop70:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop70
+	JMP        loop112
 
-done71:
+done113:
 	TESTQ      CX, CX
-	JZ         end72
+	JZ         end114
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1890,7 +2982,7 @@ done71:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end72:
+end114:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -1929,27 +3021,27 @@ TEXT ·laplacianL1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block73:
+block115:
 	TESTQ  CX, CX
-	JZ     end76
+	JZ     end118
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole74
+	JGE    whole116
 	MOVQ   CX, R9
 	VXORPS Z3, Z3, Z3
 	XORQ   R10, R10
 
-clear77:
+clear119:
 	VMOVUPS Z3, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear77
+	JLT     clear119
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop78:
+loop120:
 	CMPQ       R9, $0x00000010
-	JLT        done79
+	JLT        done121
 	VMOVUPS    (DX)(R8*1), Z3
 	VMOVUPS    (BX)(R8*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -1963,11 +3055,11 @@ loop78:
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop78
+	JMP        loop120
 
-done79:
+done121:
 	TESTQ      R9, R9
-	JZ         end80
+	JZ         end122
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -1986,7 +3078,7 @@ done79:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R10*1)
 
-end80:
+end122:
 	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2006,7 +3098,7 @@ end80:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row81:
+row123:
 	VCVTPS2PD     (R9), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R9), Z19
@@ -2041,7 +3133,7 @@ row81:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row81
+	JNZ           row123
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2067,9 +3159,9 @@ row81:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X3, (R10)(R9*8)
-	JMP           added75
+	JMP           added117
 
-whole74:
+whole116:
 	SUBQ   R9, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2089,7 +3181,7 @@ whole74:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R9
 
-row82:
+row124:
 	VMOVUPS       (DX)(R8*1), Z19
 	VMOVUPS       (BX)(R8*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -2204,7 +3296,7 @@ row82:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R8
 	DECQ          R9
-	JNZ           row82
+	JNZ           row124
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2231,12 +3323,12 @@ row82:
 	MOVQ          136(R9), R9
 	VMOVSD        X3, (R10)(R9*8)
 
-added75:
+added117:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block73
+	JMP  block115
 
-end76:
+end118:
 	VZEROUPPER
 	RET
 
@@ -2258,29 +3350,29 @@ TEXT ·laplacianL1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block83:
+block125:
 	TESTQ  CX, CX
-	JZ     end86
+	JZ     end128
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole84
+	JGE    whole126
 	MOVQ   CX, R9
 	VXORPS Z3, Z3, Z3
 	XORQ   R10, R10
 
-clear87:
+clear129:
 	VMOVUPS Z3, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear87
+	JLT     clear129
 
-whole84:
+whole126:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop88:
+loop130:
 	CMPQ       R9, $0x00000040
-	JLT        done89
+	JLT        done131
 	VMOVUPS    (DX)(R8*1), Z3
 	VMOVUPS    (BX)(R8*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -2324,12 +3416,12 @@ loop88:
 	ADDQ       $0x00000100, R8
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000040, R9
-	JMP        loop88
+	JMP        loop130
 
-done89:
-loop90:
+done131:
+loop132:
 	CMPQ       R9, $0x00000010
-	JLT        done91
+	JLT        done133
 	VMOVUPS    (DX)(R8*1), Z3
 	VMOVUPS    (BX)(R8*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -2343,11 +3435,11 @@ loop90:
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop90
+	JMP        loop132
 
-done91:
+done133:
 	TESTQ      R9, R9
-	JZ         end92
+	JZ         end134
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -2366,7 +3458,7 @@ done91:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R10*1)
 
-end92:
+end134:
 	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2386,7 +3478,7 @@ end92:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row93:
+row135:
 	VCVTPS2PD     (R9), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R9), Z19
@@ -2421,7 +3513,7 @@ row93:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row93
+	JNZ           row135
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2449,9 +3541,9 @@ row93:
 	VMOVSD        X3, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block83
+	JMP           block125
 
-end86:
+end128:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2475,27 +3567,27 @@ TEXT ·laplacianL1ModulatorF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block94:
+block136:
 	TESTQ  CX, CX
-	JZ     end97
+	JZ     end139
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole95
+	JGE    whole137
 	MOVQ   CX, R10
 	VXORPS Z3, Z3, Z3
 	XORQ   R11, R11
 
-clear98:
+clear140:
 	VMOVUPS Z3, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00001000
-	JLT     clear98
+	JLT     clear140
 	SUBQ    R10, CX
 	XORQ    R11, R11
 
-loop99:
+loop141:
 	CMPQ       R10, $0x00000010
-	JLT        done100
+	JLT        done142
 	VMOVUPS    (DX)(R9*1), Z3
 	VMOVUPS    (BX)(R9*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -2511,11 +3603,11 @@ loop99:
 	ADDQ       $0x00000040, R9
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000010, R10
-	JMP        loop99
+	JMP        loop141
 
-done100:
+done142:
 	TESTQ      R10, R10
-	JZ         end101
+	JZ         end143
 	MOVQ       $0x00000010, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -2536,7 +3628,7 @@ done100:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R11*1)
 
-end101:
+end143:
 	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2556,7 +3648,7 @@ end101:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row102:
+row144:
 	VCVTPS2PD     (R10), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R10), Z19
@@ -2591,7 +3683,7 @@ row102:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
 	DECQ          R11
-	JNZ           row102
+	JNZ           row144
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2617,9 +3709,9 @@ row102:
 	MOVQ          104(R10), R11
 	MOVQ          136(R10), R10
 	VMOVSD        X3, (R11)(R10*8)
-	JMP           added96
+	JMP           added138
 
-whole95:
+whole137:
 	SUBQ   R10, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2639,7 +3731,7 @@ whole95:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row103:
+row145:
 	VMOVUPS       (DX)(R9*1), Z19
 	VMOVUPS       (BX)(R9*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -2770,7 +3862,7 @@ row103:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row103
+	JNZ           row145
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2797,12 +3889,12 @@ row103:
 	MOVQ          136(R10), R10
 	VMOVSD        X3, (R11)(R10*8)
 
-added96:
+added138:
 	MOVQ c+0(FP), R10
 	INCQ 136(R10)
-	JMP  block94
+	JMP  block136
 
-end97:
+end139:
 	VZEROUPPER
 	RET
 
@@ -2825,29 +3917,29 @@ TEXT ·laplacianL1ModulatorStreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block104:
+block146:
 	TESTQ  CX, CX
-	JZ     end107
+	JZ     end149
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole105
+	JGE    whole147
 	MOVQ   CX, R10
 	VXORPS Z3, Z3, Z3
 	XORQ   R11, R11
 
-clear108:
+clear150:
 	VMOVUPS Z3, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00001000
-	JLT     clear108
+	JLT     clear150
 
-whole105:
+whole147:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop109:
+loop151:
 	CMPQ       R10, $0x00000040
-	JLT        done110
+	JLT        done152
 	VMOVUPS    (DX)(R9*1), Z3
 	VMOVUPS    (BX)(R9*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -2899,12 +3991,12 @@ loop109:
 	ADDQ       $0x00000100, R9
 	ADDQ       $0x00000100, R11
 	SUBQ       $0x00000040, R10
-	JMP        loop109
+	JMP        loop151
 
-done110:
-loop111:
+done152:
+loop153:
 	CMPQ       R10, $0x00000010
-	JLT        done112
+	JLT        done154
 	VMOVUPS    (DX)(R9*1), Z3
 	VMOVUPS    (BX)(R9*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -2920,11 +4012,11 @@ loop111:
 	ADDQ       $0x00000040, R9
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000010, R10
-	JMP        loop111
+	JMP        loop153
 
-done112:
+done154:
 	TESTQ      R10, R10
-	JZ         end113
+	JZ         end155
 	MOVQ       $0x00000010, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -2945,7 +4037,7 @@ done112:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R11*1)
 
-end113:
+end155:
 	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2965,7 +4057,7 @@ end113:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row114:
+row156:
 	VCVTPS2PD     (R10), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R10), Z19
@@ -3000,7 +4092,7 @@ row114:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
 	DECQ          R11
-	JNZ           row114
+	JNZ           row156
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -3028,9 +4120,9 @@ row114:
 	VMOVSD        X3, (R11)(R10*8)
 	MOVQ          c+0(FP), R10
 	INCQ          136(R10)
-	JMP           block104
+	JMP           block146
 
-end107:
+end149:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3055,27 +4147,27 @@ TEXT ·laplacianL1Modulator1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block115:
+block157:
 	TESTQ  CX, CX
-	JZ     end118
+	JZ     end160
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole116
+	JGE    whole158
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear119:
+clear161:
 	VMOVUPS Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear119
+	JLT     clear161
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop120:
+loop162:
 	CMPQ       R9, $0x00000010
-	JLT        done121
+	JLT        done163
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -3090,11 +4182,11 @@ loop120:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop120
+	JMP        loop162
 
-done121:
+done163:
 	TESTQ      R9, R9
-	JZ         end122
+	JZ         end164
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -3114,7 +4206,7 @@ done121:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R10*1)
 
-end122:
+end164:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3134,7 +4226,7 @@ end122:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row123:
+row165:
 	VCVTPS2PD     (R9), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R9), Z20
@@ -3169,7 +4261,7 @@ row123:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row123
+	JNZ           row165
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3195,9 +4287,9 @@ row123:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
-	JMP           added117
+	JMP           added159
 
-whole116:
+whole158:
 	SUBQ   R9, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3217,7 +4309,7 @@ whole116:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R9
 
-row124:
+row166:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -3340,7 +4432,7 @@ row124:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	DECQ          R9
-	JNZ           row124
+	JNZ           row166
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3367,12 +4459,12 @@ row124:
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
 
-added117:
+added159:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block115
+	JMP  block157
 
-end118:
+end160:
 	VZEROUPPER
 	RET
 
@@ -3396,29 +4488,29 @@ TEXT ·laplacianL1Modulator1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block125:
+block167:
 	TESTQ  CX, CX
-	JZ     end128
+	JZ     end170
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole126
+	JGE    whole168
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear129:
+clear171:
 	VMOVUPS Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear129
+	JLT     clear171
 
-whole126:
+whole168:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop130:
+loop172:
 	CMPQ       R9, $0x00000040
-	JLT        done131
+	JLT        done173
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -3466,12 +4558,12 @@ loop130:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000040, R9
-	JMP        loop130
+	JMP        loop172
 
-done131:
-loop132:
+done173:
+loop174:
 	CMPQ       R9, $0x00000010
-	JLT        done133
+	JLT        done175
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -3486,11 +4578,11 @@ loop132:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop132
+	JMP        loop174
 
-done133:
+done175:
 	TESTQ      R9, R9
-	JZ         end134
+	JZ         end176
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -3510,7 +4602,7 @@ done133:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R10*1)
 
-end134:
+end176:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3530,7 +4622,7 @@ end134:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row135:
+row177:
 	VCVTPS2PD     (R9), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R9), Z20
@@ -3565,7 +4657,7 @@ row135:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row135
+	JNZ           row177
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3593,9 +4685,9 @@ row135:
 	VMOVSD        X4, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block125
+	JMP           block167
 
-end128:
+end170:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3620,9 +4712,9 @@ TEXT ·laplacianScaledModulatorMaskF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop136:
+loop178:
 	CMPQ       CX, $0x00000040
-	JLT        done137
+	JLT        done179
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3681,12 +4773,12 @@ loop136:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop136
+	JMP        loop178
 
-done137:
-loop138:
+done179:
+loop180:
 	CMPQ       CX, $0x00000010
-	JLT        done139
+	JLT        done181
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3703,11 +4795,11 @@ loop138:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop138
+	JMP        loop180
 
-done139:
+done181:
 	TESTQ      CX, CX
-	JZ         end140
+	JZ         end182
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3731,7 +4823,7 @@ done139:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end140:
+end182:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -3771,9 +4863,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop141:
+loop183:
 	CMPQ       CX, $0x00000040
-	JLT        done142
+	JLT        done184
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3832,12 +4924,12 @@ loop141:
 	VADDPS     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000040, CX
-	JMP        loop141
+	JMP        loop183
 
-done142:
-loop143:
+done184:
+loop185:
 	CMPQ       CX, $0x00000010
-	JLT        done144
+	JLT        done186
 	VMOVUPS    (DX)(R9*1), Z7
 	VMOVUPS    (BX)(R9*1), Z8
 	VSUBPS     Z8, Z7, Z7
@@ -3854,11 +4946,11 @@ loop143:
 	VADDPS     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000010, CX
-	JMP        loop143
+	JMP        loop185
 
-done144:
+done186:
 	TESTQ      CX, CX
-	JZ         end145
+	JZ         end187
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3882,7 +4974,7 @@ done144:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z3, Z3
 
-end145:
+end187:
 	VADDPS        Z4, Z3, Z3
 	VADDPS        Z5, Z3, Z3
 	VADDPS        Z6, Z3, Z3
@@ -3923,9 +5015,9 @@ TEXT ·laplacianScaledScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop146:
+loop188:
 	CMPQ       CX, $0x00000040
-	JLT        done147
+	JLT        done189
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3972,12 +5064,12 @@ loop146:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop146
+	JMP        loop188
 
-done147:
-loop148:
+done189:
+loop190:
 	CMPQ       CX, $0x00000010
-	JLT        done149
+	JLT        done191
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -3991,11 +5083,11 @@ loop148:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop148
+	JMP        loop190
 
-done149:
+done191:
 	TESTQ      CX, CX
-	JZ         end150
+	JZ         end192
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4016,7 +5108,7 @@ done149:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end150:
+end192:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4056,9 +5148,9 @@ TEXT ·laplacianScaledScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop151:
+loop193:
 	CMPQ       CX, $0x00000040
-	JLT        done152
+	JLT        done194
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4105,12 +5197,12 @@ loop151:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop151
+	JMP        loop193
 
-done152:
-loop153:
+done194:
+loop195:
 	CMPQ       CX, $0x00000010
-	JLT        done154
+	JLT        done196
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4124,11 +5216,11 @@ loop153:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop153
+	JMP        loop195
 
-done154:
+done196:
 	TESTQ      CX, CX
-	JZ         end155
+	JZ         end197
 	MOVQ       $0x00000010, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4149,7 +5241,7 @@ done154:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end155:
+end197:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4191,9 +5283,9 @@ TEXT ·laplacianScaledMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop156:
+loop198:
 	CMPQ       CX, $0x00000040
-	JLT        done157
+	JLT        done199
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4248,12 +5340,12 @@ loop156:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop156
+	JMP        loop198
 
-done157:
-loop158:
+done199:
+loop200:
 	CMPQ       CX, $0x00000010
-	JLT        done159
+	JLT        done201
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4269,11 +5361,11 @@ loop158:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop158
+	JMP        loop200
 
-done159:
+done201:
 	TESTQ      CX, CX
-	JZ         end160
+	JZ         end202
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4296,7 +5388,7 @@ done159:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end160:
+end202:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4337,9 +5429,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop161:
+loop203:
 	CMPQ       CX, $0x00000040
-	JLT        done162
+	JLT        done204
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4394,12 +5486,12 @@ loop161:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop161
+	JMP        loop203
 
-done162:
-loop163:
+done204:
+loop205:
 	CMPQ       CX, $0x00000010
-	JLT        done164
+	JLT        done206
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4415,11 +5507,11 @@ loop163:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop163
+	JMP        loop205
 
-done164:
+done206:
 	TESTQ      CX, CX
-	JZ         end165
+	JZ         end207
 	MOVQ       $0x00000010, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4442,7 +5534,7 @@ done164:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end165:
+end207:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4485,9 +5577,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop166:
+loop208:
 	CMPQ       CX, $0x00000040
-	JLT        done167
+	JLT        done209
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4550,12 +5642,12 @@ loop166:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop166
+	JMP        loop208
 
-done167:
-loop168:
+done209:
+loop210:
 	CMPQ       CX, $0x00000010
-	JLT        done169
+	JLT        done211
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4573,11 +5665,11 @@ loop168:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop168
+	JMP        loop210
 
-done169:
+done211:
 	TESTQ      CX, CX
-	JZ         end170
+	JZ         end212
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4602,7 +5694,7 @@ done169:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end170:
+end212:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4644,9 +5736,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF32AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop171:
+loop213:
 	CMPQ       CX, $0x00000040
-	JLT        done172
+	JLT        done214
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4709,12 +5801,12 @@ loop171:
 	VADDPS     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, CX
-	JMP        loop171
+	JMP        loop213
 
-done172:
-loop173:
+done214:
+loop215:
 	CMPQ       CX, $0x00000010
-	JLT        done174
+	JLT        done216
 	VMOVUPS    (DX)(SI*1), Z8
 	VMOVUPS    (BX)(SI*1), Z9
 	VSUBPS     Z9, Z8, Z8
@@ -4732,11 +5824,11 @@ loop173:
 	VADDPS     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, CX
-	JMP        loop173
+	JMP        loop215
 
-done174:
+done216:
 	TESTQ      CX, CX
-	JZ         end175
+	JZ         end217
 	MOVQ       $0x00000010, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4761,7 +5853,7 @@ done174:
 	VMOVUPS.Z  Z1, K1, Z0
 	VADDPS     Z0, Z4, Z4
 
-end175:
+end217:
 	VADDPS        Z5, Z4, Z4
 	VADDPS        Z6, Z4, Z4
 	VADDPS        Z7, Z4, Z4
@@ -4802,27 +5894,27 @@ TEXT ·laplacianScaledL1ModulatorMaskF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block176:
+block218:
 	TESTQ  CX, CX
-	JZ     end179
+	JZ     end221
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole177
+	JGE    whole219
 	MOVQ   CX, R11
 	VXORPS Z3, Z3, Z3
 	XORQ   R12, R12
 
-clear180:
+clear222:
 	VMOVUPS Z3, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear180
+	JLT     clear222
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop181:
+loop223:
 	CMPQ       R11, $0x00000010
-	JLT        done182
+	JLT        done224
 	VMOVUPS    (DX)(R10*1), Z3
 	VMOVUPS    (BX)(R10*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -4840,11 +5932,11 @@ loop181:
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000010, R11
-	JMP        loop181
+	JMP        loop223
 
-done182:
+done224:
 	TESTQ      R11, R11
-	JZ         end183
+	JZ         end225
 	MOVQ       $0x00000010, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -4867,7 +5959,7 @@ done182:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R12*1)
 
-end183:
+end225:
 	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -4887,7 +5979,7 @@ end183:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R12
 
-row184:
+row226:
 	VCVTPS2PD     (R11), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R11), Z19
@@ -4922,7 +6014,7 @@ row184:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row184
+	JNZ           row226
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -4948,9 +6040,9 @@ row184:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X3, (R12)(R11*8)
-	JMP           added178
+	JMP           added220
 
-whole177:
+whole219:
 	SUBQ   R11, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -4970,7 +6062,7 @@ whole177:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row185:
+row227:
 	VMOVUPS       (DX)(R10*1), Z19
 	VMOVUPS       (BX)(R10*1), Z20
 	VSUBPS        Z20, Z19, Z19
@@ -5117,7 +6209,7 @@ row185:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R10
 	DECQ          R11
-	JNZ           row185
+	JNZ           row227
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -5144,12 +6236,12 @@ row185:
 	MOVQ          136(R11), R11
 	VMOVSD        X3, (R12)(R11*8)
 
-added178:
+added220:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block176
+	JMP  block218
 
-end179:
+end221:
 	VZEROUPPER
 	RET
 
@@ -5173,29 +6265,29 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block186:
+block228:
 	TESTQ  CX, CX
-	JZ     end189
+	JZ     end231
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole187
+	JGE    whole229
 	MOVQ   CX, R11
 	VXORPS Z3, Z3, Z3
 	XORQ   R12, R12
 
-clear190:
+clear232:
 	VMOVUPS Z3, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear190
+	JLT     clear232
 
-whole187:
+whole229:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop191:
+loop233:
 	CMPQ       R11, $0x00000040
-	JLT        done192
+	JLT        done234
 	VMOVUPS    (DX)(R10*1), Z3
 	VMOVUPS    (BX)(R10*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -5255,12 +6347,12 @@ loop191:
 	ADDQ       $0x00000100, R10
 	ADDQ       $0x00000100, R12
 	SUBQ       $0x00000040, R11
-	JMP        loop191
+	JMP        loop233
 
-done192:
-loop193:
+done234:
+loop235:
 	CMPQ       R11, $0x00000010
-	JLT        done194
+	JLT        done236
 	VMOVUPS    (DX)(R10*1), Z3
 	VMOVUPS    (BX)(R10*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -5278,11 +6370,11 @@ loop193:
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000010, R11
-	JMP        loop193
+	JMP        loop235
 
-done194:
+done236:
 	TESTQ      R11, R11
-	JZ         end195
+	JZ         end237
 	MOVQ       $0x00000010, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -5305,7 +6397,7 @@ done194:
 	VMOVUPS.Z  Z4, K1, Z3
 	VMOVUPS    Z3, (AX)(R12*1)
 
-end195:
+end237:
 	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -5325,7 +6417,7 @@ end195:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R12
 
-row196:
+row238:
 	VCVTPS2PD     (R11), Z19
 	VADDPD        Z19, Z3, Z3
 	VCVTPS2PD     32(R11), Z19
@@ -5360,7 +6452,7 @@ row196:
 	VADDPD        Z19, Z18, Z18
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row196
+	JNZ           row238
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -5388,9 +6480,9 @@ row196:
 	VMOVSD        X3, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block186
+	JMP           block228
 
-end189:
+end231:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5415,27 +6507,27 @@ TEXT ·laplacianScaledL1Scale1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block197:
+block239:
 	TESTQ  CX, CX
-	JZ     end200
+	JZ     end242
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole198
+	JGE    whole240
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear201:
+clear243:
 	VMOVUPS Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear201
+	JLT     clear243
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop202:
+loop244:
 	CMPQ       R9, $0x00000010
-	JLT        done203
+	JLT        done245
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -5450,11 +6542,11 @@ loop202:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop202
+	JMP        loop244
 
-done203:
+done245:
 	TESTQ      R9, R9
-	JZ         end204
+	JZ         end246
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -5474,7 +6566,7 @@ done203:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R10*1)
 
-end204:
+end246:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5494,7 +6586,7 @@ end204:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row205:
+row247:
 	VCVTPS2PD     (R9), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R9), Z20
@@ -5529,7 +6621,7 @@ row205:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row205
+	JNZ           row247
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -5555,9 +6647,9 @@ row205:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
-	JMP           added199
+	JMP           added241
 
-whole198:
+whole240:
 	SUBQ   R9, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5577,7 +6669,7 @@ whole198:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R9
 
-row206:
+row248:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -5700,7 +6792,7 @@ row206:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	DECQ          R9
-	JNZ           row206
+	JNZ           row248
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -5727,12 +6819,12 @@ row206:
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
 
-added199:
+added241:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block197
+	JMP  block239
 
-end200:
+end242:
 	VZEROUPPER
 	RET
 
@@ -5756,29 +6848,29 @@ TEXT ·laplacianScaledL1Scale1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block207:
+block249:
 	TESTQ  CX, CX
-	JZ     end210
+	JZ     end252
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole208
+	JGE    whole250
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear211:
+clear253:
 	VMOVUPS Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00001000
-	JLT     clear211
+	JLT     clear253
 
-whole208:
+whole250:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop212:
+loop254:
 	CMPQ       R9, $0x00000040
-	JLT        done213
+	JLT        done255
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -5826,12 +6918,12 @@ loop212:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000040, R9
-	JMP        loop212
+	JMP        loop254
 
-done213:
-loop214:
+done255:
+loop256:
 	CMPQ       R9, $0x00000010
-	JLT        done215
+	JLT        done257
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -5846,11 +6938,11 @@ loop214:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000010, R9
-	JMP        loop214
+	JMP        loop256
 
-done215:
+done257:
 	TESTQ      R9, R9
-	JZ         end216
+	JZ         end258
 	MOVQ       $0x00000010, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -5870,7 +6962,7 @@ done215:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R10*1)
 
-end216:
+end258:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5890,7 +6982,7 @@ end216:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row217:
+row259:
 	VCVTPS2PD     (R9), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R9), Z20
@@ -5925,7 +7017,7 @@ row217:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R9
 	DECQ          R10
-	JNZ           row217
+	JNZ           row259
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -5953,9 +7045,9 @@ row217:
 	VMOVSD        X4, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block207
+	JMP           block249
 
-end210:
+end252:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5981,27 +7073,27 @@ TEXT ·laplacianScaledL1MaskScale1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block218:
+block260:
 	TESTQ  CX, CX
-	JZ     end221
+	JZ     end263
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole219
+	JGE    whole261
 	MOVQ   CX, R10
 	VXORPS Z4, Z4, Z4
 	XORQ   R11, R11
 
-clear222:
+clear264:
 	VMOVUPS Z4, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00001000
-	JLT     clear222
+	JLT     clear264
 	SUBQ    R10, CX
 	XORQ    R11, R11
 
-loop223:
+loop265:
 	CMPQ       R10, $0x00000010
-	JLT        done224
+	JLT        done266
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -6018,11 +7110,11 @@ loop223:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000010, R10
-	JMP        loop223
+	JMP        loop265
 
-done224:
+done266:
 	TESTQ      R10, R10
-	JZ         end225
+	JZ         end267
 	MOVQ       $0x00000010, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -6044,7 +7136,7 @@ done224:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R11*1)
 
-end225:
+end267:
 	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6064,7 +7156,7 @@ end225:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row226:
+row268:
 	VCVTPS2PD     (R10), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R10), Z20
@@ -6099,7 +7191,7 @@ row226:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R10
 	DECQ          R11
-	JNZ           row226
+	JNZ           row268
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6125,9 +7217,9 @@ row226:
 	MOVQ          104(R10), R11
 	MOVQ          136(R10), R10
 	VMOVSD        X4, (R11)(R10*8)
-	JMP           added220
+	JMP           added262
 
-whole219:
+whole261:
 	SUBQ   R10, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6147,7 +7239,7 @@ whole219:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row227:
+row269:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -6286,7 +7378,7 @@ row227:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	DECQ          R10
-	JNZ           row227
+	JNZ           row269
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6313,12 +7405,12 @@ row227:
 	MOVQ          136(R10), R10
 	VMOVSD        X4, (R11)(R10*8)
 
-added220:
+added262:
 	MOVQ c+0(FP), R10
 	INCQ 136(R10)
-	JMP  block218
+	JMP  block260
 
-end221:
+end263:
 	VZEROUPPER
 	RET
 
@@ -6343,29 +7435,29 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block228:
+block270:
 	TESTQ  CX, CX
-	JZ     end231
+	JZ     end273
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole229
+	JGE    whole271
 	MOVQ   CX, R10
 	VXORPS Z4, Z4, Z4
 	XORQ   R11, R11
 
-clear232:
+clear274:
 	VMOVUPS Z4, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00001000
-	JLT     clear232
+	JLT     clear274
 
-whole229:
+whole271:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop233:
+loop275:
 	CMPQ       R10, $0x00000040
-	JLT        done234
+	JLT        done276
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -6421,12 +7513,12 @@ loop233:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R11
 	SUBQ       $0x00000040, R10
-	JMP        loop233
+	JMP        loop275
 
-done234:
-loop235:
+done276:
+loop277:
 	CMPQ       R10, $0x00000010
-	JLT        done236
+	JLT        done278
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -6443,11 +7535,11 @@ loop235:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000010, R10
-	JMP        loop235
+	JMP        loop277
 
-done236:
+done278:
 	TESTQ      R10, R10
-	JZ         end237
+	JZ         end279
 	MOVQ       $0x00000010, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -6469,7 +7561,7 @@ done236:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R11*1)
 
-end237:
+end279:
 	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6489,7 +7581,7 @@ end237:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row238:
+row280:
 	VCVTPS2PD     (R10), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R10), Z20
@@ -6524,7 +7616,7 @@ row238:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R10
 	DECQ          R11
-	JNZ           row238
+	JNZ           row280
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6552,9 +7644,9 @@ row238:
 	VMOVSD        X4, (R11)(R10*8)
 	MOVQ          c+0(FP), R10
 	INCQ          136(R10)
-	JMP           block228
+	JMP           block270
 
-end231:
+end273:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6581,27 +7673,27 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block239:
+block281:
 	TESTQ  CX, CX
-	JZ     end242
+	JZ     end284
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole240
+	JGE    whole282
 	MOVQ   CX, R11
 	VXORPS Z4, Z4, Z4
 	XORQ   R12, R12
 
-clear243:
+clear285:
 	VMOVUPS Z4, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear243
+	JLT     clear285
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop244:
+loop286:
 	CMPQ       R11, $0x00000010
-	JLT        done245
+	JLT        done287
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -6620,11 +7712,11 @@ loop244:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000010, R11
-	JMP        loop244
+	JMP        loop286
 
-done245:
+done287:
 	TESTQ      R11, R11
-	JZ         end246
+	JZ         end288
 	MOVQ       $0x00000010, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -6648,7 +7740,7 @@ done245:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R12*1)
 
-end246:
+end288:
 	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6668,7 +7760,7 @@ end246:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R12
 
-row247:
+row289:
 	VCVTPS2PD     (R11), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R11), Z20
@@ -6703,7 +7795,7 @@ row247:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row247
+	JNZ           row289
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6729,9 +7821,9 @@ row247:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X4, (R12)(R11*8)
-	JMP           added241
+	JMP           added283
 
-whole240:
+whole282:
 	SUBQ   R11, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6751,7 +7843,7 @@ whole240:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row248:
+row290:
 	VMOVUPS       (DX)(SI*1), Z20
 	VMOVUPS       (BX)(SI*1), Z21
 	VSUBPS        Z21, Z20, Z20
@@ -6906,7 +7998,7 @@ row248:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, SI
 	DECQ          R11
-	JNZ           row248
+	JNZ           row290
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6933,12 +8025,12 @@ row248:
 	MOVQ          136(R11), R11
 	VMOVSD        X4, (R12)(R11*8)
 
-added241:
+added283:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block239
+	JMP  block281
 
-end242:
+end284:
 	VZEROUPPER
 	RET
 
@@ -6964,29 +8056,29 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF32AVX512(SB), $4160-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block249:
+block291:
 	TESTQ  CX, CX
-	JZ     end252
+	JZ     end294
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole250
+	JGE    whole292
 	MOVQ   CX, R11
 	VXORPS Z4, Z4, Z4
 	XORQ   R12, R12
 
-clear253:
+clear295:
 	VMOVUPS Z4, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00001000
-	JLT     clear253
+	JLT     clear295
 
-whole250:
+whole292:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop254:
+loop296:
 	CMPQ       R11, $0x00000040
-	JLT        done255
+	JLT        done297
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -7050,12 +8142,12 @@ loop254:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R12
 	SUBQ       $0x00000040, R11
-	JMP        loop254
+	JMP        loop296
 
-done255:
-loop256:
+done297:
+loop298:
 	CMPQ       R11, $0x00000010
-	JLT        done257
+	JLT        done299
 	VMOVUPS    (DX)(SI*1), Z4
 	VMOVUPS    (BX)(SI*1), Z5
 	VSUBPS     Z5, Z4, Z4
@@ -7074,11 +8166,11 @@ loop256:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000010, R11
-	JMP        loop256
+	JMP        loop298
 
-done257:
+done299:
 	TESTQ      R11, R11
-	JZ         end258
+	JZ         end300
 	MOVQ       $0x00000010, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -7102,7 +8194,7 @@ done257:
 	VMOVUPS.Z  Z5, K1, Z4
 	VMOVUPS    Z4, (AX)(R12*1)
 
-end258:
+end300:
 	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -7122,7 +8214,7 @@ end258:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R12
 
-row259:
+row301:
 	VCVTPS2PD     (R11), Z20
 	VADDPD        Z20, Z4, Z4
 	VCVTPS2PD     32(R11), Z20
@@ -7157,7 +8249,7 @@ row259:
 	VADDPD        Z20, Z19, Z19
 	ADDQ          $0x00000200, R11
 	DECQ          R12
-	JNZ           row259
+	JNZ           row301
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -7185,9 +8277,419 @@ row259:
 	VMOVSD        X4, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block249
+	JMP           block291
 
-end252:
+end294:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1F32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·rewardNEpStepsKeep1Alpha1F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS (DI), Z1
+	XORQ         SI, SI
+
+loop302:
+	CMPQ    CX, $0x00000040
+	JLT     done303
+	VMOVUPS (DX)(SI*1), Z2
+	VMOVUPS (BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z4
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z1, Z2, Z5
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R8)(SI*1), Z5
+	VADDPS  Z2, Z5, Z2
+	VMOVUPS Z4, (R9)(SI*1)
+	VMOVUPS Z3, (R10)(SI*1)
+	VMOVUPS Z2, (AX)(SI*1)
+	VMOVUPS 64(DX)(SI*1), Z2
+	VMOVUPS 64(BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z4
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z1, Z2, Z5
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS 64(R8)(SI*1), Z5
+	VADDPS  Z2, Z5, Z2
+	VMOVUPS Z4, 64(R9)(SI*1)
+	VMOVUPS Z3, 64(R10)(SI*1)
+	VMOVUPS Z2, 64(AX)(SI*1)
+	VMOVUPS 128(DX)(SI*1), Z2
+	VMOVUPS 128(BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z4
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z1, Z2, Z5
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS 128(R8)(SI*1), Z5
+	VADDPS  Z2, Z5, Z2
+	VMOVUPS Z4, 128(R9)(SI*1)
+	VMOVUPS Z3, 128(R10)(SI*1)
+	VMOVUPS Z2, 128(AX)(SI*1)
+	VMOVUPS 192(DX)(SI*1), Z2
+	VMOVUPS 192(BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z4
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z1, Z2, Z5
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS 192(R8)(SI*1), Z5
+	VADDPS  Z2, Z5, Z2
+	VMOVUPS Z4, 192(R9)(SI*1)
+	VMOVUPS Z3, 192(R10)(SI*1)
+	VMOVUPS Z2, 192(AX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000040, CX
+	JMP     loop302
+
+done303:
+loop304:
+	CMPQ    CX, $0x00000010
+	JLT     done305
+	VMOVUPS (DX)(SI*1), Z2
+	VMOVUPS (BX)(SI*1), Z3
+	VSUBPS  Z3, Z2, Z4
+	VMULPS  Z0, Z3, Z3
+	VMULPS  Z1, Z2, Z5
+	VADDPS  Z5, Z3, Z3
+	VMOVUPS (R8)(SI*1), Z5
+	VADDPS  Z2, Z5, Z2
+	VMOVUPS Z4, (R9)(SI*1)
+	VMOVUPS Z3, (R10)(SI*1)
+	VMOVUPS Z2, (AX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, CX
+	JMP     loop304
+
+done305:
+	TESTQ     CX, CX
+	JZ        end306
+	MOVQ      $0x00000010, DI
+	CMPQ      CX, DI
+	CMOVQGT   DI, CX
+	MOVQ      $-1, DI
+	BZHIQ     CX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z4
+	VMULPS    Z0, Z3, Z0
+	VMULPS    Z1, Z2, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (R8)(SI*1), K1, Z1
+	VADDPS    Z2, Z1, Z1
+	VMOVUPS   Z4, K1, (R9)(SI*1)
+	VMOVUPS   Z0, K1, (R10)(SI*1)
+	VMOVUPS   Z1, K1, (AX)(SI*1)
+
+end306:
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1StreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rewardNEpStepsKeep1Alpha1StreamingF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS (DI), Z1
+	XORQ         SI, SI
+
+loop307:
+	CMPQ     CX, $0x00000040
+	JLT      done308
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z4
+	VMULPS   Z0, Z3, Z3
+	VMULPS   Z1, Z2, Z5
+	VADDPS   Z5, Z3, Z3
+	VMOVUPS  (R8)(SI*1), Z5
+	VADDPS   Z2, Z5, Z2
+	VMOVNTPS Z4, (R9)(SI*1)
+	VMOVNTPS Z3, (R10)(SI*1)
+	VMOVNTPS Z2, (AX)(SI*1)
+	VMOVUPS  64(DX)(SI*1), Z2
+	VMOVUPS  64(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z4
+	VMULPS   Z0, Z3, Z3
+	VMULPS   Z1, Z2, Z5
+	VADDPS   Z5, Z3, Z3
+	VMOVUPS  64(R8)(SI*1), Z5
+	VADDPS   Z2, Z5, Z2
+	VMOVNTPS Z4, 64(R9)(SI*1)
+	VMOVNTPS Z3, 64(R10)(SI*1)
+	VMOVNTPS Z2, 64(AX)(SI*1)
+	VMOVUPS  128(DX)(SI*1), Z2
+	VMOVUPS  128(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z4
+	VMULPS   Z0, Z3, Z3
+	VMULPS   Z1, Z2, Z5
+	VADDPS   Z5, Z3, Z3
+	VMOVUPS  128(R8)(SI*1), Z5
+	VADDPS   Z2, Z5, Z2
+	VMOVNTPS Z4, 128(R9)(SI*1)
+	VMOVNTPS Z3, 128(R10)(SI*1)
+	VMOVNTPS Z2, 128(AX)(SI*1)
+	VMOVUPS  192(DX)(SI*1), Z2
+	VMOVUPS  192(BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z4
+	VMULPS   Z0, Z3, Z3
+	VMULPS   Z1, Z2, Z5
+	VADDPS   Z5, Z3, Z3
+	VMOVUPS  192(R8)(SI*1), Z5
+	VADDPS   Z2, Z5, Z2
+	VMOVNTPS Z4, 192(R9)(SI*1)
+	VMOVNTPS Z3, 192(R10)(SI*1)
+	VMOVNTPS Z2, 192(AX)(SI*1)
+	ADDQ     $0x00000100, SI
+	SUBQ     $0x00000040, CX
+	JMP      loop307
+
+done308:
+loop309:
+	CMPQ     CX, $0x00000010
+	JLT      done310
+	VMOVUPS  (DX)(SI*1), Z2
+	VMOVUPS  (BX)(SI*1), Z3
+	VSUBPS   Z3, Z2, Z4
+	VMULPS   Z0, Z3, Z3
+	VMULPS   Z1, Z2, Z5
+	VADDPS   Z5, Z3, Z3
+	VMOVUPS  (R8)(SI*1), Z5
+	VADDPS   Z2, Z5, Z2
+	VMOVNTPS Z4, (R9)(SI*1)
+	VMOVNTPS Z3, (R10)(SI*1)
+	VMOVNTPS Z2, (AX)(SI*1)
+	ADDQ     $0x00000040, SI
+	SUBQ     $0x00000010, CX
+	JMP      loop309
+
+done310:
+	TESTQ     CX, CX
+	JZ        end311
+	MOVQ      $0x00000010, DI
+	CMPQ      CX, DI
+	CMOVQGT   DI, CX
+	MOVQ      $-1, DI
+	BZHIQ     CX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPS.Z (DX)(SI*1), K1, Z2
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VSUBPS    Z3, Z2, Z4
+	VMULPS    Z0, Z3, Z0
+	VMULPS    Z1, Z2, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS.Z (R8)(SI*1), K1, Z1
+	VADDPS    Z2, Z1, Z1
+	VMOVUPS   Z4, K1, (R9)(SI*1)
+	VMOVUPS   Z0, K1, (R10)(SI*1)
+	VMOVUPS   Z1, K1, (AX)(SI*1)
+
+end311:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1F32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·rewardEvolveNEpStepsKeep1Rate1F32AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSS (DX), Z0
+	VBROADCASTSS (SI), Z1
+	XORQ         DX, DX
+
+loop312:
+	CMPQ    CX, $0x00000040
+	JLT     done313
+	VMOVUPS (BX)(DX*1), Z2
+	VMULPS  Z2, Z0, Z2
+	VMOVUPS (DI)(DX*1), Z3
+	VMOVUPS (R8)(DX*1), Z4
+	VDIVPS  Z4, Z3, Z3
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)(DX*1)
+	VMOVUPS 64(BX)(DX*1), Z2
+	VMULPS  Z2, Z0, Z2
+	VMOVUPS 64(DI)(DX*1), Z3
+	VMOVUPS 64(R8)(DX*1), Z4
+	VDIVPS  Z4, Z3, Z3
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 64(AX)(DX*1)
+	VMOVUPS 128(BX)(DX*1), Z2
+	VMULPS  Z2, Z0, Z2
+	VMOVUPS 128(DI)(DX*1), Z3
+	VMOVUPS 128(R8)(DX*1), Z4
+	VDIVPS  Z4, Z3, Z3
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 128(AX)(DX*1)
+	VMOVUPS 192(BX)(DX*1), Z2
+	VMULPS  Z2, Z0, Z2
+	VMOVUPS 192(DI)(DX*1), Z3
+	VMOVUPS 192(R8)(DX*1), Z4
+	VDIVPS  Z4, Z3, Z3
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 192(AX)(DX*1)
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000040, CX
+	JMP     loop312
+
+done313:
+loop314:
+	CMPQ    CX, $0x00000010
+	JLT     done315
+	VMOVUPS (BX)(DX*1), Z2
+	VMULPS  Z2, Z0, Z2
+	VMOVUPS (DI)(DX*1), Z3
+	VMOVUPS (R8)(DX*1), Z4
+	VDIVPS  Z4, Z3, Z3
+	VMULPS  Z3, Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)(DX*1)
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, CX
+	JMP     loop314
+
+done315:
+	TESTQ     CX, CX
+	JZ        end316
+	MOVQ      $0x00000010, SI
+	CMPQ      CX, SI
+	CMOVQGT   SI, CX
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPS.Z (BX)(DX*1), K1, Z2
+	VMULPS    Z2, Z0, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z2
+	VMOVUPS.Z (R8)(DX*1), K1, Z3
+	VDIVPS    Z3, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(DX*1)
+
+end316:
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSS (DX), Z0
+	VBROADCASTSS (SI), Z1
+	XORQ         DX, DX
+
+loop317:
+	CMPQ     CX, $0x00000040
+	JLT      done318
+	VMOVUPS  (BX)(DX*1), Z2
+	VMULPS   Z2, Z0, Z2
+	VMOVUPS  (DI)(DX*1), Z3
+	VMOVUPS  (R8)(DX*1), Z4
+	VDIVPS   Z4, Z3, Z3
+	VMULPS   Z3, Z1, Z3
+	VADDPS   Z3, Z2, Z2
+	VMOVNTPS Z2, (AX)(DX*1)
+	VMOVUPS  64(BX)(DX*1), Z2
+	VMULPS   Z2, Z0, Z2
+	VMOVUPS  64(DI)(DX*1), Z3
+	VMOVUPS  64(R8)(DX*1), Z4
+	VDIVPS   Z4, Z3, Z3
+	VMULPS   Z3, Z1, Z3
+	VADDPS   Z3, Z2, Z2
+	VMOVNTPS Z2, 64(AX)(DX*1)
+	VMOVUPS  128(BX)(DX*1), Z2
+	VMULPS   Z2, Z0, Z2
+	VMOVUPS  128(DI)(DX*1), Z3
+	VMOVUPS  128(R8)(DX*1), Z4
+	VDIVPS   Z4, Z3, Z3
+	VMULPS   Z3, Z1, Z3
+	VADDPS   Z3, Z2, Z2
+	VMOVNTPS Z2, 128(AX)(DX*1)
+	VMOVUPS  192(BX)(DX*1), Z2
+	VMULPS   Z2, Z0, Z2
+	VMOVUPS  192(DI)(DX*1), Z3
+	VMOVUPS  192(R8)(DX*1), Z4
+	VDIVPS   Z4, Z3, Z3
+	VMULPS   Z3, Z1, Z3
+	VADDPS   Z3, Z2, Z2
+	VMOVNTPS Z2, 192(AX)(DX*1)
+	ADDQ     $0x00000100, DX
+	SUBQ     $0x00000040, CX
+	JMP      loop317
+
+done318:
+loop319:
+	CMPQ     CX, $0x00000010
+	JLT      done320
+	VMOVUPS  (BX)(DX*1), Z2
+	VMULPS   Z2, Z0, Z2
+	VMOVUPS  (DI)(DX*1), Z3
+	VMOVUPS  (R8)(DX*1), Z4
+	VDIVPS   Z4, Z3, Z3
+	VMULPS   Z3, Z1, Z3
+	VADDPS   Z3, Z2, Z2
+	VMOVNTPS Z2, (AX)(DX*1)
+	ADDQ     $0x00000040, DX
+	SUBQ     $0x00000010, CX
+	JMP      loop319
+
+done320:
+	TESTQ     CX, CX
+	JZ        end321
+	MOVQ      $0x00000010, SI
+	CMPQ      CX, SI
+	CMOVQGT   SI, CX
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPS.Z (BX)(DX*1), K1, Z2
+	VMULPS    Z2, Z0, Z0
+	VMOVUPS.Z (DI)(DX*1), K1, Z2
+	VMOVUPS.Z (R8)(DX*1), K1, Z3
+	VDIVPS    Z3, Z2, Z2
+	VMULPS    Z2, Z1, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)(DX*1)
+
+end321:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7201,9 +8703,9 @@ TEXT ·negF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop260:
+loop322:
 	CMPQ    AX, $0x00000040
-	JLT     done261
+	JLT     done323
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -7218,22 +8720,22 @@ loop260:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop260
+	JMP     loop322
 
-done261:
-loop262:
+done323:
+loop324:
 	CMPQ    AX, $0x00000010
-	JLT     done263
+	JLT     done325
 	VMOVUPS (CX)(BX*1), Z1
 	VXORPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop262
+	JMP     loop324
 
-done263:
+done325:
 	TESTQ     AX, AX
-	JZ        end264
+	JZ        end326
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7244,7 +8746,7 @@ done263:
 	VXORPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end264:
+end326:
 	VZEROUPPER
 	RET
 
@@ -7257,9 +8759,9 @@ TEXT ·absF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop265:
+loop327:
 	CMPQ    AX, $0x00000040
-	JLT     done266
+	JLT     done328
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -7274,22 +8776,22 @@ loop265:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop265
+	JMP     loop327
 
-done266:
-loop267:
+done328:
+loop329:
 	CMPQ    AX, $0x00000010
-	JLT     done268
+	JLT     done330
 	VMOVUPS (CX)(BX*1), Z1
 	VANDNPS Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop267
+	JMP     loop329
 
-done268:
+done330:
 	TESTQ     AX, AX
-	JZ        end269
+	JZ        end331
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7300,7 +8802,7 @@ done268:
 	VANDNPS   Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end269:
+end331:
 	VZEROUPPER
 	RET
 
@@ -7315,9 +8817,9 @@ TEXT ·signF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop270:
+loop332:
 	CMPQ       AX, $0x00000040
-	JLT        done271
+	JLT        done333
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
@@ -7336,23 +8838,23 @@ loop270:
 	VMOVUPS    Z3, 192(DX)(BX*1)
 	ADDQ       $0x00000100, BX
 	SUBQ       $0x00000040, AX
-	JMP        loop270
+	JMP        loop332
 
-done271:
-loop272:
+done333:
+loop334:
 	CMPQ       AX, $0x00000010
-	JLT        done273
+	JLT        done335
 	VMOVUPS    (CX)(BX*1), Z3
 	VCMPPS     $0x0c, Z0, Z3, K1
 	VPTERNLOGD $0xea, Z1, Z2, K1, Z3
 	VMOVUPS    Z3, (DX)(BX*1)
 	ADDQ       $0x00000040, BX
 	SUBQ       $0x00000010, AX
-	JMP        loop272
+	JMP        loop334
 
-done273:
+done335:
 	TESTQ      AX, AX
-	JZ         end274
+	JZ         end336
 	MOVQ       $0x00000010, SI
 	CMPQ       AX, SI
 	CMOVQGT    SI, AX
@@ -7365,7 +8867,7 @@ done273:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (DX)(BX*1)
 
-end274:
+end336:
 	VZEROUPPER
 	RET
 
@@ -7377,9 +8879,9 @@ TEXT ·sqrtF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop275:
+loop337:
 	CMPQ    AX, $0x00000040
-	JLT     done276
+	JLT     done338
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
@@ -7394,22 +8896,22 @@ loop275:
 	VMOVUPS Z0, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop275
+	JMP     loop337
 
-done276:
-loop277:
+done338:
+loop339:
 	CMPQ    AX, $0x00000010
-	JLT     done278
+	JLT     done340
 	VMOVUPS (CX)(BX*1), Z0
 	VSQRTPS Z0, Z0
 	VMOVUPS Z0, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop277
+	JMP     loop339
 
-done278:
+done340:
 	TESTQ     AX, AX
-	JZ        end279
+	JZ        end341
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7420,7 +8922,7 @@ done278:
 	VSQRTPS   Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end279:
+end341:
 	VZEROUPPER
 	RET
 
@@ -7436,9 +8938,9 @@ TEXT ·pow2F32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z3
 	XORQ         BX, BX
 
-loop280:
+loop342:
 	CMPQ      AX, $0x00000040
-	JLT       done281
+	JLT       done343
 	VMOVUPS   (CX)(BX*1), Z4
 	VMAXPS    Z0, Z4, Z5
 	VMINPS    Z1, Z5, Z5
@@ -7477,12 +8979,12 @@ loop280:
 	VMOVUPS   Z9, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000040, AX
-	JMP       loop280
+	JMP       loop342
 
-done281:
-loop282:
+done343:
+loop344:
 	CMPQ      AX, $0x00000010
-	JLT       done283
+	JLT       done345
 	VMOVUPS   (CX)(BX*1), Z4
 	VMAXPS    Z0, Z4, Z5
 	VMINPS    Z1, Z5, Z5
@@ -7494,11 +8996,11 @@ loop282:
 	VMOVUPS   Z10, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop282
+	JMP       loop344
 
-done283:
+done345:
 	TESTQ     AX, AX
-	JZ        end284
+	JZ        end346
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7515,7 +9017,7 @@ done283:
 	VBLENDMPS Z4, Z0, K2, Z11
 	VMOVUPS   Z11, K1, (DX)(BX*1)
 
-end284:
+end346:
 	VZEROUPPER
 	RET
 
@@ -7539,9 +9041,9 @@ TEXT ·exponentF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS biasedF32AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop285:
+loop347:
 	CMPQ      AX, $0x00000040
-	JLT       done286
+	JLT       done348
 	VMOVUPS   (CX)(BX*1), Z3
 	VANDPS    Z0, Z3, Z4
 	VPSRLD    $0x17, Z4, Z4
@@ -7576,12 +9078,12 @@ loop285:
 	VMOVUPS   Z8, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000040, AX
-	JMP       loop285
+	JMP       loop347
 
-done286:
-loop287:
+done348:
+loop349:
 	CMPQ      AX, $0x00000010
-	JLT       done288
+	JLT       done350
 	VMOVUPS   (CX)(BX*1), Z3
 	VANDPS    Z0, Z3, Z4
 	VPSRLD    $0x17, Z4, Z4
@@ -7592,11 +9094,11 @@ loop287:
 	VMOVUPS   Z9, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop287
+	JMP       loop349
 
-done288:
+done350:
 	TESTQ     AX, AX
-	JZ        end289
+	JZ        end351
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7612,7 +9114,7 @@ done288:
 	VBLENDMPS Z3, Z0, K2, Z10
 	VMOVUPS   Z10, K1, (DX)(BX*1)
 
-end289:
+end351:
 	VZEROUPPER
 	RET
 
@@ -7634,9 +9136,9 @@ TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop290:
+loop352:
 	CMPQ    AX, $0x00000040
-	JLT     done291
+	JLT     done353
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
@@ -7655,23 +9157,23 @@ loop290:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop290
+	JMP     loop352
 
-done291:
-loop292:
+done353:
+loop354:
 	CMPQ    AX, $0x00000010
-	JLT     done293
+	JLT     done355
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VADDPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop292
+	JMP     loop354
 
-done293:
+done355:
 	TESTQ     AX, AX
-	JZ        end294
+	JZ        end356
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7683,7 +9185,7 @@ done293:
 	VADDPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end294:
+end356:
 	VZEROUPPER
 	RET
 
@@ -7696,9 +9198,9 @@ TEXT ·subF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop295:
+loop357:
 	CMPQ    AX, $0x00000040
-	JLT     done296
+	JLT     done358
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
@@ -7717,23 +9219,23 @@ loop295:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop295
+	JMP     loop357
 
-done296:
-loop297:
+done358:
+loop359:
 	CMPQ    AX, $0x00000010
-	JLT     done298
+	JLT     done360
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VSUBPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop297
+	JMP     loop359
 
-done298:
+done360:
 	TESTQ     AX, AX
-	JZ        end299
+	JZ        end361
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7745,7 +9247,7 @@ done298:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end299:
+end361:
 	VZEROUPPER
 	RET
 
@@ -7758,9 +9260,9 @@ TEXT ·mulF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop300:
+loop362:
 	CMPQ    AX, $0x00000040
-	JLT     done301
+	JLT     done363
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
@@ -7779,23 +9281,23 @@ loop300:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop300
+	JMP     loop362
 
-done301:
-loop302:
+done363:
+loop364:
 	CMPQ    AX, $0x00000010
-	JLT     done303
+	JLT     done365
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMULPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop302
+	JMP     loop364
 
-done303:
+done365:
 	TESTQ     AX, AX
-	JZ        end304
+	JZ        end366
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7807,7 +9309,7 @@ done303:
 	VMULPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end304:
+end366:
 	VZEROUPPER
 	RET
 
@@ -7820,9 +9322,9 @@ TEXT ·divF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop305:
+loop367:
 	CMPQ    AX, $0x00000040
-	JLT     done306
+	JLT     done368
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
@@ -7841,23 +9343,23 @@ loop305:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop305
+	JMP     loop367
 
-done306:
-loop307:
+done368:
+loop369:
 	CMPQ    AX, $0x00000010
-	JLT     done308
+	JLT     done370
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VDIVPS  Z1, Z0, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop307
+	JMP     loop369
 
-done308:
+done370:
 	TESTQ     AX, AX
-	JZ        end309
+	JZ        end371
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7869,7 +9371,7 @@ done308:
 	VDIVPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end309:
+end371:
 	VZEROUPPER
 	RET
 
@@ -7882,9 +9384,9 @@ TEXT ·minF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop310:
+loop372:
 	CMPQ    AX, $0x00000040
-	JLT     done311
+	JLT     done373
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -7911,12 +9413,12 @@ loop310:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop310
+	JMP     loop372
 
-done311:
-loop312:
+done373:
+loop374:
 	CMPQ    AX, $0x00000010
-	JLT     done313
+	JLT     done375
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VMINPS  Z0, Z1, Z2
@@ -7925,11 +9427,11 @@ loop312:
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop312
+	JMP     loop374
 
-done313:
+done375:
 	TESTQ     AX, AX
-	JZ        end314
+	JZ        end376
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7943,7 +9445,7 @@ done313:
 	VORPS     Z2, Z0, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end314:
+end376:
 	VZEROUPPER
 	RET
 
@@ -7956,9 +9458,9 @@ TEXT ·maxF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop315:
+loop377:
 	CMPQ      AX, $0x00000040
-	JLT       done316
+	JLT       done378
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -7997,12 +9499,12 @@ loop315:
 	VMOVUPS   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop315
+	JMP       loop377
 
-done316:
-loop317:
+done378:
+loop379:
 	CMPQ      AX, $0x00000010
-	JLT       done318
+	JLT       done380
 	VMOVUPS   (CX)(SI*1), Z0
 	VMOVUPS   (DX)(SI*1), Z1
 	VMAXPS    Z0, Z1, Z2
@@ -8014,11 +9516,11 @@ loop317:
 	VMOVUPS   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop317
+	JMP       loop379
 
-done318:
+done380:
 	TESTQ     AX, AX
-	JZ        end319
+	JZ        end381
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8035,7 +9537,7 @@ done318:
 	VBLENDMPS Z0, Z2, K2, Z9
 	VMOVUPS   Z9, K1, (BX)(SI*1)
 
-end319:
+end381:
 	VZEROUPPER
 	RET
 
@@ -8049,9 +9551,9 @@ TEXT ·fmaF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop320:
+loop382:
 	CMPQ        AX, $0x00000040
-	JLT         done321
+	JLT         done383
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8074,12 +9576,12 @@ loop320:
 	VMOVUPS     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000040, AX
-	JMP         loop320
+	JMP         loop382
 
-done321:
-loop322:
+done383:
+loop384:
 	CMPQ        AX, $0x00000010
-	JLT         done323
+	JLT         done385
 	VMOVUPS     (CX)(DI*1), Z0
 	VMOVUPS     (DX)(DI*1), Z1
 	VMOVUPS     (BX)(DI*1), Z2
@@ -8087,11 +9589,11 @@ loop322:
 	VMOVUPS     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop322
+	JMP         loop384
 
-done323:
+done385:
 	TESTQ       AX, AX
-	JZ          end324
+	JZ          end386
 	MOVQ        $0x00000010, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -8104,7 +9606,7 @@ done323:
 	VFMADD231PS Z1, Z0, Z2
 	VMOVUPS     Z2, K1, (SI)(DI*1)
 
-end324:
+end386:
 	VZEROUPPER
 	RET
 
@@ -8118,9 +9620,9 @@ TEXT ·lessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop325:
+loop387:
 	CMPQ      AX, $0x00000040
-	JLT       done326
+	JLT       done388
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -8143,12 +9645,12 @@ loop325:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop325
+	JMP       loop387
 
-done326:
-loop327:
+done388:
+loop389:
 	CMPQ      AX, $0x00000010
-	JLT       done328
+	JLT       done390
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x11, Z2, Z1, K1
@@ -8156,11 +9658,11 @@ loop327:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop327
+	JMP       loop389
 
-done328:
+done390:
 	TESTQ     AX, AX
-	JZ        end329
+	JZ        end391
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8173,7 +9675,7 @@ done328:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end329:
+end391:
 	VZEROUPPER
 	RET
 
@@ -8187,9 +9689,9 @@ TEXT ·lessEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop330:
+loop392:
 	CMPQ      AX, $0x00000040
-	JLT       done331
+	JLT       done393
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -8212,12 +9714,12 @@ loop330:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop330
+	JMP       loop392
 
-done331:
-loop332:
+done393:
+loop394:
 	CMPQ      AX, $0x00000010
-	JLT       done333
+	JLT       done395
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x12, Z2, Z1, K1
@@ -8225,11 +9727,11 @@ loop332:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop332
+	JMP       loop394
 
-done333:
+done395:
 	TESTQ     AX, AX
-	JZ        end334
+	JZ        end396
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8242,7 +9744,7 @@ done333:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end334:
+end396:
 	VZEROUPPER
 	RET
 
@@ -8256,9 +9758,9 @@ TEXT ·equalF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop335:
+loop397:
 	CMPQ      AX, $0x00000040
-	JLT       done336
+	JLT       done398
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -8281,12 +9783,12 @@ loop335:
 	VMOVUPS   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000040, AX
-	JMP       loop335
+	JMP       loop397
 
-done336:
-loop337:
+done398:
+loop399:
 	CMPQ      AX, $0x00000010
-	JLT       done338
+	JLT       done400
 	VMOVUPS   (CX)(SI*1), Z1
 	VMOVUPS   (DX)(SI*1), Z2
 	VCMPPS    $0x00, Z2, Z1, K1
@@ -8294,11 +9796,11 @@ loop337:
 	VMOVUPS   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop337
+	JMP       loop399
 
-done338:
+done400:
 	TESTQ     AX, AX
-	JZ        end339
+	JZ        end401
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8311,7 +9813,7 @@ done338:
 	VMOVUPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end339:
+end401:
 	VZEROUPPER
 	RET
 
@@ -8324,9 +9826,9 @@ TEXT ·notF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop340:
+loop402:
 	CMPQ    AX, $0x00000040
-	JLT     done341
+	JLT     done403
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
@@ -8341,22 +9843,22 @@ loop340:
 	VMOVUPS Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000040, AX
-	JMP     loop340
+	JMP     loop402
 
-done341:
-loop342:
+done403:
+loop404:
 	CMPQ    AX, $0x00000010
-	JLT     done343
+	JLT     done405
 	VMOVUPS (CX)(BX*1), Z1
 	VSUBPS  Z1, Z0, Z1
 	VMOVUPS Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop342
+	JMP     loop404
 
-done343:
+done405:
 	TESTQ     AX, AX
-	JZ        end344
+	JZ        end406
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -8367,7 +9869,7 @@ done343:
 	VSUBPS    Z1, Z0, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end344:
+end406:
 	VZEROUPPER
 	RET
 
@@ -8380,9 +9882,9 @@ TEXT ·andF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop345:
+loop407:
 	CMPQ    AX, $0x00000040
-	JLT     done346
+	JLT     done408
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
@@ -8401,23 +9903,23 @@ loop345:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop345
+	JMP     loop407
 
-done346:
-loop347:
+done408:
+loop409:
 	CMPQ    AX, $0x00000010
-	JLT     done348
+	JLT     done410
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VANDPS  Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop347
+	JMP     loop409
 
-done348:
+done410:
 	TESTQ     AX, AX
-	JZ        end349
+	JZ        end411
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8429,7 +9931,7 @@ done348:
 	VANDPS    Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end349:
+end411:
 	VZEROUPPER
 	RET
 
@@ -8442,9 +9944,9 @@ TEXT ·orF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop350:
+loop412:
 	CMPQ    AX, $0x00000040
-	JLT     done351
+	JLT     done413
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
@@ -8463,23 +9965,23 @@ loop350:
 	VMOVUPS Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000040, AX
-	JMP     loop350
+	JMP     loop412
 
-done351:
-loop352:
+done413:
+loop414:
 	CMPQ    AX, $0x00000010
-	JLT     done353
+	JLT     done415
 	VMOVUPS (CX)(SI*1), Z0
 	VMOVUPS (DX)(SI*1), Z1
 	VORPS   Z0, Z1, Z0
 	VMOVUPS Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop352
+	JMP     loop414
 
-done353:
+done415:
 	TESTQ     AX, AX
-	JZ        end354
+	JZ        end416
 	MOVQ      $0x00000010, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8491,7 +9993,7 @@ done353:
 	VORPS     Z0, Z1, Z0
 	VMOVUPS   Z0, K1, (BX)(SI*1)
 
-end354:
+end416:
 	VZEROUPPER
 	RET
 
@@ -8506,9 +10008,9 @@ TEXT ·selectF32AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop355:
+loop417:
 	CMPQ      AX, $0x00000040
-	JLT       done356
+	JLT       done418
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8535,12 +10037,12 @@ loop355:
 	VMOVUPS   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000040, AX
-	JMP       loop355
+	JMP       loop417
 
-done356:
-loop357:
+done418:
+loop419:
 	CMPQ      AX, $0x00000010
-	JLT       done358
+	JLT       done420
 	VMOVUPS   (CX)(DI*1), Z1
 	VMOVUPS   (DX)(DI*1), Z2
 	VMOVUPS   (BX)(DI*1), Z3
@@ -8549,11 +10051,11 @@ loop357:
 	VMOVUPS   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop357
+	JMP       loop419
 
-done358:
+done420:
 	TESTQ     AX, AX
-	JZ        end359
+	JZ        end421
 	MOVQ      $0x00000010, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -8567,7 +10069,7 @@ done358:
 	VBLENDMPS Z2, Z3, K2, Z9
 	VMOVUPS   Z9, K1, (SI)(DI*1)
 
-end359:
+end421:
 	VZEROUPPER
 	RET
 
@@ -8583,9 +10085,9 @@ TEXT ·signOfSubF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS signbitF32AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop360:
+loop422:
 	CMPQ       AX, $0x00000040
-	JLT        done361
+	JLT        done423
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8612,12 +10114,12 @@ loop360:
 	VMOVUPS    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop360
+	JMP        loop422
 
-done361:
-loop362:
+done423:
+loop424:
 	CMPQ       AX, $0x00000010
-	JLT        done363
+	JLT        done425
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VSUBPS     Z4, Z3, Z3
@@ -8626,11 +10128,11 @@ loop362:
 	VMOVUPS    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop362
+	JMP        loop424
 
-done363:
+done425:
 	TESTQ      AX, AX
-	JZ         end364
+	JZ         end426
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -8645,7 +10147,7 @@ done363:
 	VPTERNLOGD $0xea, Z1, Z2, K2, Z0
 	VMOVUPS    Z0, K1, (BX)(SI*1)
 
-end364:
+end426:
 	VZEROUPPER
 	RET
 
@@ -8660,9 +10162,9 @@ TEXT ·countF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop365:
+loop427:
 	CMPQ    AX, $0x00000040
-	JLT     done366
+	JLT     done428
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	VMOVUPS 64(CX)(DX*1), Z4
@@ -8673,21 +10175,21 @@ loop365:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop365
+	JMP     loop427
 
-done366:
-loop367:
+done428:
+loop429:
 	CMPQ    AX, $0x00000010
-	JLT     done368
+	JLT     done430
 	VMOVUPS (CX)(DX*1), Z4
 	VADDPS  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop367
+	JMP     loop429
 
-done368:
+done430:
 	TESTQ     AX, AX
-	JZ        end369
+	JZ        end431
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8698,7 +10200,7 @@ done368:
 	VMOVUPS.Z Z4, K1, Z4
 	VADDPS    Z4, Z0, Z0
 
-end369:
+end431:
 	VADDPS        Z1, Z0, Z0
 	VADDPS        Z2, Z0, Z0
 	VADDPS        Z3, Z0, Z0
@@ -8727,9 +10229,9 @@ TEXT ·countAbsF32AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop370:
+loop432:
 	CMPQ    AX, $0x00000040
-	JLT     done371
+	JLT     done433
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
@@ -8744,22 +10246,22 @@ loop370:
 	VADDPS  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000040, AX
-	JMP     loop370
+	JMP     loop432
 
-done371:
-loop372:
+done433:
+loop434:
 	CMPQ    AX, $0x00000010
-	JLT     done373
+	JLT     done435
 	VMOVUPS (CX)(DX*1), Z5
 	VANDNPS Z5, Z0, Z5
 	VADDPS  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop372
+	JMP     loop434
 
-done373:
+done435:
 	TESTQ     AX, AX
-	JZ        end374
+	JZ        end436
 	MOVQ      $0x00000010, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8771,7 +10273,7 @@ done373:
 	VMOVUPS.Z Z0, K1, Z0
 	VADDPS    Z0, Z1, Z1
 
-end374:
+end436:
 	VADDPS        Z2, Z1, Z1
 	VADDPS        Z3, Z1, Z1
 	VADDPS        Z4, Z1, Z1
@@ -8798,37 +10300,37 @@ TEXT ·treeF32AVX512(SB), $4160-24
 	ADDQ $0x0000003f, BX
 	ANDQ $-64, BX
 
-block375:
+block437:
 	TESTQ  AX, AX
-	JZ     end378
+	JZ     end440
 	MOVQ   $0x00000400, SI
 	CMPQ   AX, SI
-	JGE    whole376
+	JGE    whole438
 	MOVQ   AX, SI
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-clear379:
+clear441:
 	VMOVUPS Z0, (BX)(DI*1)
 	ADDQ    $0x00000040, DI
 	CMPQ    DI, $0x00001000
-	JLT     clear379
+	JLT     clear441
 	SUBQ    SI, AX
 	XORQ    DI, DI
 
-loop380:
+loop442:
 	CMPQ    SI, $0x00000010
-	JLT     done381
+	JLT     done443
 	VMOVUPS (CX)(DX*1), Z0
 	VMOVUPS Z0, (BX)(DI*1)
 	ADDQ    $0x00000040, DX
 	ADDQ    $0x00000040, DI
 	SUBQ    $0x00000010, SI
-	JMP     loop380
+	JMP     loop442
 
-done381:
+done443:
 	TESTQ     SI, SI
-	JZ        end382
+	JZ        end444
 	MOVQ      $0x00000010, R8
 	CMPQ      SI, R8
 	CMOVQGT   R8, SI
@@ -8839,7 +10341,7 @@ done381:
 	VMOVUPS.Z Z0, K1, Z0
 	VMOVUPS   Z0, (BX)(DI*1)
 
-end382:
+end444:
 	MOVQ   BX, SI
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -8859,7 +10361,7 @@ end382:
 	VXORPS Z15, Z15, Z15
 	MOVQ   $0x00000008, DI
 
-row383:
+row445:
 	VCVTPS2PD     (SI), Z16
 	VADDPD        Z16, Z0, Z0
 	VCVTPS2PD     32(SI), Z16
@@ -8894,7 +10396,7 @@ row383:
 	VADDPD        Z16, Z15, Z15
 	ADDQ          $0x00000200, SI
 	DECQ          DI
-	JNZ           row383
+	JNZ           row445
 	VADDPD        Z8, Z0, Z0
 	VADDPD        Z9, Z1, Z1
 	VADDPD        Z10, Z2, Z2
@@ -8917,9 +10419,9 @@ row383:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           added377
+	JMP           added439
 
-whole376:
+whole438:
 	SUBQ   SI, AX
 	LEAQ   (CX)(DX*1), SI
 	VXORPS Z0, Z0, Z0
@@ -8940,7 +10442,7 @@ whole376:
 	VXORPS Z15, Z15, Z15
 	MOVQ   $0x00000008, DI
 
-row384:
+row446:
 	VCVTPS2PD     (SI), Z16
 	VADDPD        Z16, Z0, Z0
 	VCVTPS2PD     32(SI), Z16
@@ -8975,7 +10477,7 @@ row384:
 	VADDPD        Z16, Z15, Z15
 	ADDQ          $0x00000200, SI
 	DECQ          DI
-	JNZ           row384
+	JNZ           row446
 	VADDPD        Z8, Z0, Z0
 	VADDPD        Z9, Z1, Z1
 	VADDPD        Z10, Z2, Z2
@@ -9000,10 +10502,10 @@ row384:
 	MOVSD         X0, ret+16(FP)
 	ADDQ          $0x00001000, DX
 
-added377:
-	JMP block375
+added439:
+	JMP block437
 
-end378:
+end440:
 	VZEROUPPER
 	RET
 
@@ -9015,9 +10517,9 @@ TEXT ·streamF32AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop385:
+loop447:
 	CMPQ     AX, $0x00000040
-	JLT      done386
+	JLT      done448
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	VMOVUPS  64(CX)(BX*1), Z0
@@ -9028,21 +10530,21 @@ loop385:
 	VMOVNTPS Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000040, AX
-	JMP      loop385
+	JMP      loop447
 
-done386:
-loop387:
+done448:
+loop449:
 	CMPQ     AX, $0x00000010
-	JLT      done388
+	JLT      done450
 	VMOVUPS  (CX)(BX*1), Z0
 	VMOVNTPS Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop387
+	JMP      loop449
 
-done388:
+done450:
 	TESTQ     AX, AX
-	JZ        end389
+	JZ        end451
 	MOVQ      $0x00000010, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -9052,7 +10554,7 @@ done388:
 	VMOVUPS.Z (CX)(BX*1), K1, Z0
 	VMOVUPS   Z0, K1, (DX)(BX*1)
 
-end389:
+end451:
 	VZEROUPPER
 	RET
 
@@ -9069,15 +10571,15 @@ TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row390:
+row452:
 	TESTQ DX, DX
-	JZ    end391
+	JZ    end453
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add392:
+add454:
 	CMPQ      SI, $0x00000020
-	JLT       added393
+	JLT       added455
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
@@ -9093,24 +10595,24 @@ add392:
 	ADDQ      $0x00000100, BX
 	ADDQ      $0x00000080, AX
 	SUBQ      $0x00000020, SI
-	JMP       add392
+	JMP       add454
 
-added393:
-add394:
+added455:
+add456:
 	CMPQ      SI, $0x00000008
-	JLT       added395
+	JLT       added457
 	VCVTPS2PD (AX), Z0
 	VADDPD    (BX), Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add394
+	JMP       add456
 
-added395:
-add396:
+added457:
+add458:
 	CMPQ      SI, $0x00000001
-	JLT       added397
+	JLT       added459
 	VMOVSS    (AX), X0
 	VCVTSS2SD X0, X0, X0
 	VADDSD    (BX), X0, X0
@@ -9118,13 +10620,13 @@ add396:
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add396
+	JMP       add458
 
-added397:
+added459:
 	DECQ DX
-	JMP  row390
+	JMP  row452
 
-end391:
+end453:
 	VZEROUPPER
 	RET
 
@@ -9137,28 +10639,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row398:
+row460:
 	TESTQ        BX, BX
-	JZ           end399
+	JZ           end461
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store400:
+store462:
 	CMPQ    AX, DI
-	JGE     stored401
+	JGE     stored463
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store400
+	JMP     store462
 
-stored401:
+stored463:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row398
+	JMP     row460
 
-end399:
+end461:
 	VZEROUPPER
 	RET
 
@@ -9191,9 +10693,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors402:
+vectors464:
 	CMPQ    R11, $0x00000002
-	JLT     last403
+	JLT     last465
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -9220,17 +10722,17 @@ vectors402:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors402
+	JMP     vectors464
 
-last403:
+last465:
 	TESTQ   R11, R11
-	JZ      end404
+	JZ      end466
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end404:
+end466:
 	VZEROUPPER
 	RET

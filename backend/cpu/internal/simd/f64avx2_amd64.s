@@ -524,6 +524,1078 @@ end18:
 	VZEROUPPER
 	RET
 
+// func gaussianSigma1F64AVX2(c *Call)
+// Requires: AVX, CMOV
+TEXT ·gaussianSigma1F64AVX2(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block29:
+	TESTQ  CX, CX
+	JZ     end32
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole30
+	MOVQ   CX, R9
+	VXORPS Y2, Y2, Y2
+	XORQ   R10, R10
+
+clear33:
+	VMOVUPD Y2, (AX)(R10*1)
+	ADDQ    $0x00000020, R10
+	CMPQ    R10, $0x00002000
+	JLT     clear33
+
+whole30:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop34:
+	CMPQ    R9, $0x00000010
+	JLT     done35
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, (DI)(SI*1)
+	VMOVUPD Y4, (R8)(SI*1)
+	VMOVUPD Y3, (AX)(R10*1)
+	VMOVUPD 32(DX)(SI*1), Y2
+	VMOVUPD 32(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 32(DI)(SI*1)
+	VMOVUPD Y4, 32(R8)(SI*1)
+	VMOVUPD Y3, 32(AX)(R10*1)
+	VMOVUPD 64(DX)(SI*1), Y2
+	VMOVUPD 64(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 64(DI)(SI*1)
+	VMOVUPD Y4, 64(R8)(SI*1)
+	VMOVUPD Y3, 64(AX)(R10*1)
+	VMOVUPD 96(DX)(SI*1), Y2
+	VMOVUPD 96(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 96(DI)(SI*1)
+	VMOVUPD Y4, 96(R8)(SI*1)
+	VMOVUPD Y3, 96(AX)(R10*1)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, R10
+	SUBQ    $0x00000010, R9
+	JMP     loop34
+
+done35:
+loop36:
+	CMPQ    R9, $0x00000004
+	JLT     done37
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, (DI)(SI*1)
+	VMOVUPD Y4, (R8)(SI*1)
+	VMOVUPD Y3, (AX)(R10*1)
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, R10
+	SUBQ    $0x00000004, R9
+	JMP     loop36
+
+done37:
+	TESTQ      R9, R9
+	JZ         end38
+	LEAQ       onesF64AVX2<>+0(SB), R11
+	MOVQ       $0x00000004, R12
+	SUBQ       R9, R12
+	XORQ       R9, R9
+	CMPQ       R12, $0x00000000
+	CMOVQLT    R9, R12
+	VMOVUPS    (R11)(R12*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VDIVPD     Y0, Y3, Y3
+	VXORPD     Y3, Y1, Y5
+	VMASKMOVPD Y3, Y2, (DI)(SI*1)
+	VMASKMOVPD Y5, Y2, (R8)(SI*1)
+	VANDPD     Y2, Y4, Y2
+	VMOVUPD    Y2, (AX)(R10*1)
+
+end38:
+	MOVQ   AX, R9
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   $0x00000008, R10
+
+row39:
+	VADDPD (R9), Y2, Y2
+	VADDPD 128(R9), Y3, Y3
+	VADDPD 256(R9), Y4, Y4
+	VADDPD 384(R9), Y5, Y5
+	VADDPD 512(R9), Y6, Y6
+	VADDPD 640(R9), Y7, Y7
+	VADDPD 768(R9), Y8, Y8
+	VADDPD 896(R9), Y9, Y9
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row39
+	VADDPD Y6, Y2, Y2
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y4, Y2, Y2
+	VADDPD Y5, Y3, Y3
+	VADDPD Y3, Y2, Y2
+	MOVQ   AX, R9
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	MOVQ   $0x00000008, R10
+
+row40:
+	VADDPD 32(R9), Y3, Y3
+	VADDPD 160(R9), Y4, Y4
+	VADDPD 288(R9), Y5, Y5
+	VADDPD 416(R9), Y6, Y6
+	VADDPD 544(R9), Y7, Y7
+	VADDPD 672(R9), Y8, Y8
+	VADDPD 800(R9), Y9, Y9
+	VADDPD 928(R9), Y10, Y10
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row40
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y5, Y3, Y3
+	VADDPD Y6, Y4, Y4
+	VADDPD Y4, Y3, Y3
+	MOVQ   AX, R9
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   $0x00000008, R10
+
+row41:
+	VADDPD 64(R9), Y4, Y4
+	VADDPD 192(R9), Y5, Y5
+	VADDPD 320(R9), Y6, Y6
+	VADDPD 448(R9), Y7, Y7
+	VADDPD 576(R9), Y8, Y8
+	VADDPD 704(R9), Y9, Y9
+	VADDPD 832(R9), Y10, Y10
+	VADDPD 960(R9), Y11, Y11
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row41
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y11, Y7, Y7
+	VADDPD Y6, Y4, Y4
+	VADDPD Y7, Y5, Y5
+	VADDPD Y5, Y4, Y4
+	MOVQ   AX, R9
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	MOVQ   $0x00000008, R10
+
+row42:
+	VADDPD       96(R9), Y5, Y5
+	VADDPD       224(R9), Y6, Y6
+	VADDPD       352(R9), Y7, Y7
+	VADDPD       480(R9), Y8, Y8
+	VADDPD       608(R9), Y9, Y9
+	VADDPD       736(R9), Y10, Y10
+	VADDPD       864(R9), Y11, Y11
+	VADDPD       992(R9), Y12, Y12
+	ADDQ         $0x00000400, R9
+	DECQ         R10
+	JNZ          row42
+	VADDPD       Y9, Y5, Y5
+	VADDPD       Y10, Y6, Y6
+	VADDPD       Y11, Y7, Y7
+	VADDPD       Y12, Y8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), R9
+	MOVQ         104(R9), R10
+	MOVQ         136(R9), R9
+	VMOVSD       X2, (R10)(R9*8)
+	MOVQ         c+0(FP), R9
+	INCQ         136(R9)
+	JMP          block29
+
+end32:
+	VZEROUPPER
+	RET
+
+// func gaussianSigma1StreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianSigma1StreamingF64AVX2(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block43:
+	TESTQ  CX, CX
+	JZ     end46
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole44
+	MOVQ   CX, R9
+	VXORPS Y2, Y2, Y2
+	XORQ   R10, R10
+
+clear47:
+	VMOVUPD Y2, (AX)(R10*1)
+	ADDQ    $0x00000020, R10
+	CMPQ    R10, $0x00002000
+	JLT     clear47
+
+whole44:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop48:
+	CMPQ     R9, $0x00000010
+	JLT      done49
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, (DI)(SI*1)
+	VMOVNTPD Y4, (R8)(SI*1)
+	VMOVUPD  Y3, (AX)(R10*1)
+	VMOVUPD  32(DX)(SI*1), Y2
+	VMOVUPD  32(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 32(DI)(SI*1)
+	VMOVNTPD Y4, 32(R8)(SI*1)
+	VMOVUPD  Y3, 32(AX)(R10*1)
+	VMOVUPD  64(DX)(SI*1), Y2
+	VMOVUPD  64(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 64(DI)(SI*1)
+	VMOVNTPD Y4, 64(R8)(SI*1)
+	VMOVUPD  Y3, 64(AX)(R10*1)
+	VMOVUPD  96(DX)(SI*1), Y2
+	VMOVUPD  96(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 96(DI)(SI*1)
+	VMOVNTPD Y4, 96(R8)(SI*1)
+	VMOVUPD  Y3, 96(AX)(R10*1)
+	ADDQ     $0x00000080, SI
+	ADDQ     $0x00000080, R10
+	SUBQ     $0x00000010, R9
+	JMP      loop48
+
+done49:
+loop50:
+	CMPQ     R9, $0x00000004
+	JLT      done51
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, (DI)(SI*1)
+	VMOVNTPD Y4, (R8)(SI*1)
+	VMOVUPD  Y3, (AX)(R10*1)
+	ADDQ     $0x00000020, SI
+	ADDQ     $0x00000020, R10
+	SUBQ     $0x00000004, R9
+	JMP      loop50
+
+done51:
+	TESTQ      R9, R9
+	JZ         end52
+	LEAQ       onesF64AVX2<>+0(SB), R11
+	MOVQ       $0x00000004, R12
+	SUBQ       R9, R12
+	XORQ       R9, R9
+	CMPQ       R12, $0x00000000
+	CMOVQLT    R9, R12
+	VMOVUPS    (R11)(R12*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VDIVPD     Y0, Y3, Y3
+	VXORPD     Y3, Y1, Y5
+	VMASKMOVPD Y3, Y2, (DI)(SI*1)
+	VMASKMOVPD Y5, Y2, (R8)(SI*1)
+	VANDPD     Y2, Y4, Y2
+	VMOVUPD    Y2, (AX)(R10*1)
+
+end52:
+	MOVQ   AX, R9
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   $0x00000008, R10
+
+row53:
+	VADDPD (R9), Y2, Y2
+	VADDPD 128(R9), Y3, Y3
+	VADDPD 256(R9), Y4, Y4
+	VADDPD 384(R9), Y5, Y5
+	VADDPD 512(R9), Y6, Y6
+	VADDPD 640(R9), Y7, Y7
+	VADDPD 768(R9), Y8, Y8
+	VADDPD 896(R9), Y9, Y9
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row53
+	VADDPD Y6, Y2, Y2
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y4, Y2, Y2
+	VADDPD Y5, Y3, Y3
+	VADDPD Y3, Y2, Y2
+	MOVQ   AX, R9
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	MOVQ   $0x00000008, R10
+
+row54:
+	VADDPD 32(R9), Y3, Y3
+	VADDPD 160(R9), Y4, Y4
+	VADDPD 288(R9), Y5, Y5
+	VADDPD 416(R9), Y6, Y6
+	VADDPD 544(R9), Y7, Y7
+	VADDPD 672(R9), Y8, Y8
+	VADDPD 800(R9), Y9, Y9
+	VADDPD 928(R9), Y10, Y10
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row54
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y5, Y3, Y3
+	VADDPD Y6, Y4, Y4
+	VADDPD Y4, Y3, Y3
+	MOVQ   AX, R9
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   $0x00000008, R10
+
+row55:
+	VADDPD 64(R9), Y4, Y4
+	VADDPD 192(R9), Y5, Y5
+	VADDPD 320(R9), Y6, Y6
+	VADDPD 448(R9), Y7, Y7
+	VADDPD 576(R9), Y8, Y8
+	VADDPD 704(R9), Y9, Y9
+	VADDPD 832(R9), Y10, Y10
+	VADDPD 960(R9), Y11, Y11
+	ADDQ   $0x00000400, R9
+	DECQ   R10
+	JNZ    row55
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y11, Y7, Y7
+	VADDPD Y6, Y4, Y4
+	VADDPD Y7, Y5, Y5
+	VADDPD Y5, Y4, Y4
+	MOVQ   AX, R9
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	MOVQ   $0x00000008, R10
+
+row56:
+	VADDPD       96(R9), Y5, Y5
+	VADDPD       224(R9), Y6, Y6
+	VADDPD       352(R9), Y7, Y7
+	VADDPD       480(R9), Y8, Y8
+	VADDPD       608(R9), Y9, Y9
+	VADDPD       736(R9), Y10, Y10
+	VADDPD       864(R9), Y11, Y11
+	VADDPD       992(R9), Y12, Y12
+	ADDQ         $0x00000400, R9
+	DECQ         R10
+	JNZ          row56
+	VADDPD       Y9, Y5, Y5
+	VADDPD       Y10, Y6, Y6
+	VADDPD       Y11, Y7, Y7
+	VADDPD       Y12, Y8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), R9
+	MOVQ         104(R9), R10
+	MOVQ         136(R9), R9
+	VMOVSD       X2, (R10)(R9*8)
+	MOVQ         c+0(FP), R9
+	INCQ         136(R9)
+	JMP          block43
+
+end46:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1F64AVX2(c *Call)
+// Requires: AVX, CMOV
+TEXT ·gaussianMaskSigma1F64AVX2(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block57:
+	TESTQ  CX, CX
+	JZ     end60
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole58
+	MOVQ   CX, R10
+	VXORPS Y2, Y2, Y2
+	XORQ   R11, R11
+
+clear61:
+	VMOVUPD Y2, (AX)(R11*1)
+	ADDQ    $0x00000020, R11
+	CMPQ    R11, $0x00002000
+	JLT     clear61
+
+whole58:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop62:
+	CMPQ    R10, $0x00000010
+	JLT     done63
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VMOVUPD (DI)(SI*1), Y4
+	VMULPD  Y4, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, (R8)(SI*1)
+	VMOVUPD Y4, (R9)(SI*1)
+	VMOVUPD Y3, (AX)(R11*1)
+	VMOVUPD 32(DX)(SI*1), Y2
+	VMOVUPD 32(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VMOVUPD 32(DI)(SI*1), Y4
+	VMULPD  Y4, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 32(R8)(SI*1)
+	VMOVUPD Y4, 32(R9)(SI*1)
+	VMOVUPD Y3, 32(AX)(R11*1)
+	VMOVUPD 64(DX)(SI*1), Y2
+	VMOVUPD 64(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VMOVUPD 64(DI)(SI*1), Y4
+	VMULPD  Y4, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 64(R8)(SI*1)
+	VMOVUPD Y4, 64(R9)(SI*1)
+	VMOVUPD Y3, 64(AX)(R11*1)
+	VMOVUPD 96(DX)(SI*1), Y2
+	VMOVUPD 96(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VMOVUPD 96(DI)(SI*1), Y4
+	VMULPD  Y4, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, 96(R8)(SI*1)
+	VMOVUPD Y4, 96(R9)(SI*1)
+	VMOVUPD Y3, 96(AX)(R11*1)
+	ADDQ    $0x00000080, SI
+	ADDQ    $0x00000080, R11
+	SUBQ    $0x00000010, R10
+	JMP     loop62
+
+done63:
+loop64:
+	CMPQ    R10, $0x00000004
+	JLT     done65
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y2
+	VMULPD  Y2, Y2, Y3
+	VDIVPD  Y0, Y2, Y2
+	VMOVUPD (DI)(SI*1), Y4
+	VMULPD  Y4, Y2, Y2
+	VXORPD  Y2, Y1, Y4
+	VMOVUPD Y2, (R8)(SI*1)
+	VMOVUPD Y4, (R9)(SI*1)
+	VMOVUPD Y3, (AX)(R11*1)
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, R11
+	SUBQ    $0x00000004, R10
+	JMP     loop64
+
+done65:
+	TESTQ      R10, R10
+	JZ         end66
+	LEAQ       onesF64AVX2<>+0(SB), R12
+	MOVQ       $0x00000004, R13
+	SUBQ       R10, R13
+	XORQ       R10, R10
+	CMPQ       R13, $0x00000000
+	CMOVQLT    R10, R13
+	VMOVUPS    (R12)(R13*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VDIVPD     Y0, Y3, Y3
+	VMASKMOVPD (DI)(SI*1), Y2, Y5
+	VMULPD     Y5, Y3, Y3
+	VXORPD     Y3, Y1, Y5
+	VMASKMOVPD Y3, Y2, (R8)(SI*1)
+	VMASKMOVPD Y5, Y2, (R9)(SI*1)
+	VANDPD     Y2, Y4, Y2
+	VMOVUPD    Y2, (AX)(R11*1)
+
+end66:
+	MOVQ   AX, R10
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   $0x00000008, R11
+
+row67:
+	VADDPD (R10), Y2, Y2
+	VADDPD 128(R10), Y3, Y3
+	VADDPD 256(R10), Y4, Y4
+	VADDPD 384(R10), Y5, Y5
+	VADDPD 512(R10), Y6, Y6
+	VADDPD 640(R10), Y7, Y7
+	VADDPD 768(R10), Y8, Y8
+	VADDPD 896(R10), Y9, Y9
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row67
+	VADDPD Y6, Y2, Y2
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y4, Y2, Y2
+	VADDPD Y5, Y3, Y3
+	VADDPD Y3, Y2, Y2
+	MOVQ   AX, R10
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	MOVQ   $0x00000008, R11
+
+row68:
+	VADDPD 32(R10), Y3, Y3
+	VADDPD 160(R10), Y4, Y4
+	VADDPD 288(R10), Y5, Y5
+	VADDPD 416(R10), Y6, Y6
+	VADDPD 544(R10), Y7, Y7
+	VADDPD 672(R10), Y8, Y8
+	VADDPD 800(R10), Y9, Y9
+	VADDPD 928(R10), Y10, Y10
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row68
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y5, Y3, Y3
+	VADDPD Y6, Y4, Y4
+	VADDPD Y4, Y3, Y3
+	MOVQ   AX, R10
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   $0x00000008, R11
+
+row69:
+	VADDPD 64(R10), Y4, Y4
+	VADDPD 192(R10), Y5, Y5
+	VADDPD 320(R10), Y6, Y6
+	VADDPD 448(R10), Y7, Y7
+	VADDPD 576(R10), Y8, Y8
+	VADDPD 704(R10), Y9, Y9
+	VADDPD 832(R10), Y10, Y10
+	VADDPD 960(R10), Y11, Y11
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row69
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y11, Y7, Y7
+	VADDPD Y6, Y4, Y4
+	VADDPD Y7, Y5, Y5
+	VADDPD Y5, Y4, Y4
+	MOVQ   AX, R10
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	MOVQ   $0x00000008, R11
+
+row70:
+	VADDPD       96(R10), Y5, Y5
+	VADDPD       224(R10), Y6, Y6
+	VADDPD       352(R10), Y7, Y7
+	VADDPD       480(R10), Y8, Y8
+	VADDPD       608(R10), Y9, Y9
+	VADDPD       736(R10), Y10, Y10
+	VADDPD       864(R10), Y11, Y11
+	VADDPD       992(R10), Y12, Y12
+	ADDQ         $0x00000400, R10
+	DECQ         R11
+	JNZ          row70
+	VADDPD       Y9, Y5, Y5
+	VADDPD       Y10, Y6, Y6
+	VADDPD       Y11, Y7, Y7
+	VADDPD       Y12, Y8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), R10
+	MOVQ         104(R10), R11
+	MOVQ         136(R10), R10
+	VMOVSD       X2, (R11)(R10*8)
+	MOVQ         c+0(FP), R10
+	INCQ         136(R10)
+	JMP          block57
+
+end60:
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1StreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·gaussianMaskSigma1StreamingF64AVX2(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD signbitF64AVX2<>+0(SB), Y1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block71:
+	TESTQ  CX, CX
+	JZ     end74
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole72
+	MOVQ   CX, R10
+	VXORPS Y2, Y2, Y2
+	XORQ   R11, R11
+
+clear75:
+	VMOVUPD Y2, (AX)(R11*1)
+	ADDQ    $0x00000020, R11
+	CMPQ    R11, $0x00002000
+	JLT     clear75
+
+whole72:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop76:
+	CMPQ     R10, $0x00000010
+	JLT      done77
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VMOVUPD  (DI)(SI*1), Y4
+	VMULPD   Y4, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, (R8)(SI*1)
+	VMOVNTPD Y4, (R9)(SI*1)
+	VMOVUPD  Y3, (AX)(R11*1)
+	VMOVUPD  32(DX)(SI*1), Y2
+	VMOVUPD  32(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VMOVUPD  32(DI)(SI*1), Y4
+	VMULPD   Y4, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 32(R8)(SI*1)
+	VMOVNTPD Y4, 32(R9)(SI*1)
+	VMOVUPD  Y3, 32(AX)(R11*1)
+	VMOVUPD  64(DX)(SI*1), Y2
+	VMOVUPD  64(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VMOVUPD  64(DI)(SI*1), Y4
+	VMULPD   Y4, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 64(R8)(SI*1)
+	VMOVNTPD Y4, 64(R9)(SI*1)
+	VMOVUPD  Y3, 64(AX)(R11*1)
+	VMOVUPD  96(DX)(SI*1), Y2
+	VMOVUPD  96(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VMOVUPD  96(DI)(SI*1), Y4
+	VMULPD   Y4, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, 96(R8)(SI*1)
+	VMOVNTPD Y4, 96(R9)(SI*1)
+	VMOVUPD  Y3, 96(AX)(R11*1)
+	ADDQ     $0x00000080, SI
+	ADDQ     $0x00000080, R11
+	SUBQ     $0x00000010, R10
+	JMP      loop76
+
+done77:
+loop78:
+	CMPQ     R10, $0x00000004
+	JLT      done79
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y2
+	VMULPD   Y2, Y2, Y3
+	VDIVPD   Y0, Y2, Y2
+	VMOVUPD  (DI)(SI*1), Y4
+	VMULPD   Y4, Y2, Y2
+	VXORPD   Y2, Y1, Y4
+	VMOVNTPD Y2, (R8)(SI*1)
+	VMOVNTPD Y4, (R9)(SI*1)
+	VMOVUPD  Y3, (AX)(R11*1)
+	ADDQ     $0x00000020, SI
+	ADDQ     $0x00000020, R11
+	SUBQ     $0x00000004, R10
+	JMP      loop78
+
+done79:
+	TESTQ      R10, R10
+	JZ         end80
+	LEAQ       onesF64AVX2<>+0(SB), R12
+	MOVQ       $0x00000004, R13
+	SUBQ       R10, R13
+	XORQ       R10, R10
+	CMPQ       R13, $0x00000000
+	CMOVQLT    R10, R13
+	VMOVUPS    (R12)(R13*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VDIVPD     Y0, Y3, Y3
+	VMASKMOVPD (DI)(SI*1), Y2, Y5
+	VMULPD     Y5, Y3, Y3
+	VXORPD     Y3, Y1, Y5
+	VMASKMOVPD Y3, Y2, (R8)(SI*1)
+	VMASKMOVPD Y5, Y2, (R9)(SI*1)
+	VANDPD     Y2, Y4, Y2
+	VMOVUPD    Y2, (AX)(R11*1)
+
+end80:
+	MOVQ   AX, R10
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   $0x00000008, R11
+
+row81:
+	VADDPD (R10), Y2, Y2
+	VADDPD 128(R10), Y3, Y3
+	VADDPD 256(R10), Y4, Y4
+	VADDPD 384(R10), Y5, Y5
+	VADDPD 512(R10), Y6, Y6
+	VADDPD 640(R10), Y7, Y7
+	VADDPD 768(R10), Y8, Y8
+	VADDPD 896(R10), Y9, Y9
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row81
+	VADDPD Y6, Y2, Y2
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y4, Y2, Y2
+	VADDPD Y5, Y3, Y3
+	VADDPD Y3, Y2, Y2
+	MOVQ   AX, R10
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	MOVQ   $0x00000008, R11
+
+row82:
+	VADDPD 32(R10), Y3, Y3
+	VADDPD 160(R10), Y4, Y4
+	VADDPD 288(R10), Y5, Y5
+	VADDPD 416(R10), Y6, Y6
+	VADDPD 544(R10), Y7, Y7
+	VADDPD 672(R10), Y8, Y8
+	VADDPD 800(R10), Y9, Y9
+	VADDPD 928(R10), Y10, Y10
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row82
+	VADDPD Y7, Y3, Y3
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y5, Y3, Y3
+	VADDPD Y6, Y4, Y4
+	VADDPD Y4, Y3, Y3
+	MOVQ   AX, R10
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   $0x00000008, R11
+
+row83:
+	VADDPD 64(R10), Y4, Y4
+	VADDPD 192(R10), Y5, Y5
+	VADDPD 320(R10), Y6, Y6
+	VADDPD 448(R10), Y7, Y7
+	VADDPD 576(R10), Y8, Y8
+	VADDPD 704(R10), Y9, Y9
+	VADDPD 832(R10), Y10, Y10
+	VADDPD 960(R10), Y11, Y11
+	ADDQ   $0x00000400, R10
+	DECQ   R11
+	JNZ    row83
+	VADDPD Y8, Y4, Y4
+	VADDPD Y9, Y5, Y5
+	VADDPD Y10, Y6, Y6
+	VADDPD Y11, Y7, Y7
+	VADDPD Y6, Y4, Y4
+	VADDPD Y7, Y5, Y5
+	VADDPD Y5, Y4, Y4
+	MOVQ   AX, R10
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	MOVQ   $0x00000008, R11
+
+row84:
+	VADDPD       96(R10), Y5, Y5
+	VADDPD       224(R10), Y6, Y6
+	VADDPD       352(R10), Y7, Y7
+	VADDPD       480(R10), Y8, Y8
+	VADDPD       608(R10), Y9, Y9
+	VADDPD       736(R10), Y10, Y10
+	VADDPD       864(R10), Y11, Y11
+	VADDPD       992(R10), Y12, Y12
+	ADDQ         $0x00000400, R10
+	DECQ         R11
+	JNZ          row84
+	VADDPD       Y9, Y5, Y5
+	VADDPD       Y10, Y6, Y6
+	VADDPD       Y11, Y7, Y7
+	VADDPD       Y12, Y8, Y8
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	MOVQ         c+0(FP), R10
+	MOVQ         104(R10), R11
+	MOVQ         136(R10), R10
+	VMOVSD       X2, (R11)(R10*8)
+	MOVQ         c+0(FP), R10
+	INCQ         136(R10)
+	JMP          block71
+
+end74:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func gaussianModulatorMaskSigma1F64AVX2(c *Call)
 // Requires: AVX, CMOV
 TEXT ·gaussianModulatorMaskSigma1F64AVX2(SB), $8256-8
@@ -544,29 +1616,29 @@ TEXT ·gaussianModulatorMaskSigma1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block29:
+block85:
 	TESTQ  CX, CX
-	JZ     end32
+	JZ     end88
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole30
+	JGE    whole86
 	MOVQ   CX, R11
 	VXORPS Y2, Y2, Y2
 	XORQ   R12, R12
 
-clear33:
+clear89:
 	VMOVUPD Y2, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear33
+	JLT     clear89
 
-whole30:
+whole86:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop34:
+loop90:
 	CMPQ    R11, $0x00000010
-	JLT     done35
+	JLT     done91
 	VMOVUPD (DX)(SI*1), Y2
 	VMOVUPD (BX)(SI*1), Y3
 	VSUBPD  Y3, Y2, Y2
@@ -622,12 +1694,12 @@ loop34:
 	ADDQ    $0x00000080, SI
 	ADDQ    $0x00000080, R12
 	SUBQ    $0x00000010, R11
-	JMP     loop34
+	JMP     loop90
 
-done35:
-loop36:
+done91:
+loop92:
 	CMPQ    R11, $0x00000004
-	JLT     done37
+	JLT     done93
 	VMOVUPD (DX)(SI*1), Y2
 	VMOVUPD (BX)(SI*1), Y3
 	VSUBPD  Y3, Y2, Y2
@@ -644,11 +1716,11 @@ loop36:
 	ADDQ    $0x00000020, SI
 	ADDQ    $0x00000020, R12
 	SUBQ    $0x00000004, R11
-	JMP     loop36
+	JMP     loop92
 
-done37:
+done93:
 	TESTQ      R11, R11
-	JZ         end38
+	JZ         end94
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -671,7 +1743,7 @@ done37:
 	VANDPD     Y2, Y4, Y2
 	VMOVUPD    Y2, (AX)(R12*1)
 
-end38:
+end94:
 	MOVQ   AX, R11
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -683,7 +1755,7 @@ end38:
 	VXORPS Y9, Y9, Y9
 	MOVQ   $0x00000008, R12
 
-row39:
+row95:
 	VADDPD (R11), Y2, Y2
 	VADDPD 128(R11), Y3, Y3
 	VADDPD 256(R11), Y4, Y4
@@ -694,7 +1766,7 @@ row39:
 	VADDPD 896(R11), Y9, Y9
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row39
+	JNZ    row95
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
@@ -713,7 +1785,7 @@ row39:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R12
 
-row40:
+row96:
 	VADDPD 32(R11), Y3, Y3
 	VADDPD 160(R11), Y4, Y4
 	VADDPD 288(R11), Y5, Y5
@@ -724,7 +1796,7 @@ row40:
 	VADDPD 928(R11), Y10, Y10
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row40
+	JNZ    row96
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -743,7 +1815,7 @@ row40:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row41:
+row97:
 	VADDPD 64(R11), Y4, Y4
 	VADDPD 192(R11), Y5, Y5
 	VADDPD 320(R11), Y6, Y6
@@ -754,7 +1826,7 @@ row41:
 	VADDPD 960(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row41
+	JNZ    row97
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -773,7 +1845,7 @@ row41:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row42:
+row98:
 	VADDPD       96(R11), Y5, Y5
 	VADDPD       224(R11), Y6, Y6
 	VADDPD       352(R11), Y7, Y7
@@ -784,7 +1856,7 @@ row42:
 	VADDPD       992(R11), Y12, Y12
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row42
+	JNZ          row98
 	VADDPD       Y9, Y5, Y5
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
@@ -805,9 +1877,9 @@ row42:
 	VMOVSD       X2, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block29
+	JMP          block85
 
-end32:
+end88:
 	VZEROUPPER
 	RET
 
@@ -831,29 +1903,29 @@ TEXT ·gaussianModulatorMaskSigma1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block43:
+block99:
 	TESTQ  CX, CX
-	JZ     end46
+	JZ     end102
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole44
+	JGE    whole100
 	MOVQ   CX, R11
 	VXORPS Y2, Y2, Y2
 	XORQ   R12, R12
 
-clear47:
+clear103:
 	VMOVUPD Y2, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear47
+	JLT     clear103
 
-whole44:
+whole100:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop48:
+loop104:
 	CMPQ     R11, $0x00000010
-	JLT      done49
+	JLT      done105
 	VMOVUPD  (DX)(SI*1), Y2
 	VMOVUPD  (BX)(SI*1), Y3
 	VSUBPD   Y3, Y2, Y2
@@ -909,12 +1981,12 @@ loop48:
 	ADDQ     $0x00000080, SI
 	ADDQ     $0x00000080, R12
 	SUBQ     $0x00000010, R11
-	JMP      loop48
+	JMP      loop104
 
-done49:
-loop50:
+done105:
+loop106:
 	CMPQ     R11, $0x00000004
-	JLT      done51
+	JLT      done107
 	VMOVUPD  (DX)(SI*1), Y2
 	VMOVUPD  (BX)(SI*1), Y3
 	VSUBPD   Y3, Y2, Y2
@@ -931,11 +2003,11 @@ loop50:
 	ADDQ     $0x00000020, SI
 	ADDQ     $0x00000020, R12
 	SUBQ     $0x00000004, R11
-	JMP      loop50
+	JMP      loop106
 
-done51:
+done107:
 	TESTQ      R11, R11
-	JZ         end52
+	JZ         end108
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -958,7 +2030,7 @@ done51:
 	VANDPD     Y2, Y4, Y2
 	VMOVUPD    Y2, (AX)(R12*1)
 
-end52:
+end108:
 	MOVQ   AX, R11
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
@@ -970,7 +2042,7 @@ end52:
 	VXORPS Y9, Y9, Y9
 	MOVQ   $0x00000008, R12
 
-row53:
+row109:
 	VADDPD (R11), Y2, Y2
 	VADDPD 128(R11), Y3, Y3
 	VADDPD 256(R11), Y4, Y4
@@ -981,7 +2053,7 @@ row53:
 	VADDPD 896(R11), Y9, Y9
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row53
+	JNZ    row109
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
@@ -1000,7 +2072,7 @@ row53:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R12
 
-row54:
+row110:
 	VADDPD 32(R11), Y3, Y3
 	VADDPD 160(R11), Y4, Y4
 	VADDPD 288(R11), Y5, Y5
@@ -1011,7 +2083,7 @@ row54:
 	VADDPD 928(R11), Y10, Y10
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row54
+	JNZ    row110
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -1030,7 +2102,7 @@ row54:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row55:
+row111:
 	VADDPD 64(R11), Y4, Y4
 	VADDPD 192(R11), Y5, Y5
 	VADDPD 320(R11), Y6, Y6
@@ -1041,7 +2113,7 @@ row55:
 	VADDPD 960(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row55
+	JNZ    row111
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -1060,7 +2132,7 @@ row55:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row56:
+row112:
 	VADDPD       96(R11), Y5, Y5
 	VADDPD       224(R11), Y6, Y6
 	VADDPD       352(R11), Y7, Y7
@@ -1071,7 +2143,7 @@ row56:
 	VADDPD       992(R11), Y12, Y12
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row56
+	JNZ          row112
 	VADDPD       Y9, Y5, Y5
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
@@ -1092,9 +2164,9 @@ row56:
 	VMOVSD       X2, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block43
+	JMP          block99
 
-end46:
+end102:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1117,9 +2189,9 @@ TEXT ·laplacianF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop57:
+loop113:
 	CMPQ      CX, $0x00000010
-	JLT       done58
+	JLT       done114
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1170,12 +2242,12 @@ loop57:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, CX
-	JMP       loop57
+	JMP       loop113
 
-done58:
-loop59:
+done114:
+loop115:
 	CMPQ      CX, $0x00000004
-	JLT       done60
+	JLT       done116
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1190,11 +2262,11 @@ loop59:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, CX
-	JMP       loop59
+	JMP       loop115
 
-done60:
+done116:
 	TESTQ      CX, CX
-	JZ         end61
+	JZ         end117
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -1216,7 +2288,7 @@ done60:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end61:
+end117:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -1252,9 +2324,9 @@ TEXT ·laplacianStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop62:
+loop118:
 	CMPQ      CX, $0x00000010
-	JLT       done63
+	JLT       done119
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1305,12 +2377,12 @@ loop62:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, CX
-	JMP       loop62
+	JMP       loop118
 
-done63:
-loop64:
+done119:
+loop120:
 	CMPQ      CX, $0x00000004
-	JLT       done65
+	JLT       done121
 	VMOVUPD   (DX)(DI*1), Y7
 	VMOVUPD   (BX)(DI*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1325,11 +2397,11 @@ loop64:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, CX
-	JMP       loop64
+	JMP       loop120
 
-done65:
+done121:
 	TESTQ      CX, CX
-	JZ         end66
+	JZ         end122
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -1351,7 +2423,7 @@ done65:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end66:
+end122:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -1386,9 +2458,9 @@ TEXT ·laplacianModulatorF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop67:
+loop123:
 	CMPQ      CX, $0x00000010
-	JLT       done68
+	JLT       done124
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1447,12 +2519,12 @@ loop67:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000010, CX
-	JMP       loop67
+	JMP       loop123
 
-done68:
-loop69:
+done124:
+loop125:
 	CMPQ      CX, $0x00000004
-	JLT       done70
+	JLT       done126
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1469,11 +2541,11 @@ loop69:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000004, CX
-	JMP       loop69
+	JMP       loop125
 
-done70:
+done126:
 	TESTQ      CX, CX
-	JZ         end71
+	JZ         end127
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -1497,7 +2569,7 @@ done70:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end71:
+end127:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -1531,9 +2603,9 @@ TEXT ·laplacianModulatorStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop72:
+loop128:
 	CMPQ      CX, $0x00000010
-	JLT       done73
+	JLT       done129
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1592,12 +2664,12 @@ loop72:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R8
 	SUBQ      $0x00000010, CX
-	JMP       loop72
+	JMP       loop128
 
-done73:
-loop74:
+done129:
+loop130:
 	CMPQ      CX, $0x00000004
-	JLT       done75
+	JLT       done131
 	VMOVUPD   (DX)(R8*1), Y7
 	VMOVUPD   (BX)(R8*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -1614,11 +2686,11 @@ loop74:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R8
 	SUBQ      $0x00000004, CX
-	JMP       loop74
+	JMP       loop130
 
-done75:
+done131:
 	TESTQ      CX, CX
-	JZ         end76
+	JZ         end132
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -1642,7 +2714,7 @@ done75:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end76:
+end132:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -1678,9 +2750,9 @@ TEXT ·laplacianModulator1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop77:
+loop133:
 	CMPQ      CX, $0x00000010
-	JLT       done78
+	JLT       done134
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -1735,12 +2807,12 @@ loop77:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop77
+	JMP       loop133
 
-done78:
-loop79:
+done134:
+loop135:
 	CMPQ      CX, $0x00000004
-	JLT       done80
+	JLT       done136
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -1756,11 +2828,11 @@ loop79:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop79
+	JMP       loop135
 
-done80:
+done136:
 	TESTQ      CX, CX
-	JZ         end81
+	JZ         end137
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -1783,7 +2855,7 @@ done80:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end81:
+end137:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -1818,9 +2890,9 @@ TEXT ·laplacianModulator1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop82:
+loop138:
 	CMPQ      CX, $0x00000010
-	JLT       done83
+	JLT       done139
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -1875,12 +2947,12 @@ loop82:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop82
+	JMP       loop138
 
-done83:
-loop84:
+done139:
+loop140:
 	CMPQ      CX, $0x00000004
-	JLT       done85
+	JLT       done141
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -1896,11 +2968,11 @@ loop84:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop84
+	JMP       loop140
 
-done85:
+done141:
 	TESTQ      CX, CX
-	JZ         end86
+	JZ         end142
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -1923,7 +2995,7 @@ done85:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end86:
+end142:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -1957,29 +3029,29 @@ TEXT ·laplacianL1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block87:
+block143:
 	TESTQ  CX, CX
-	JZ     end90
+	JZ     end146
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole88
+	JGE    whole144
 	MOVQ   CX, R9
 	VXORPS Y3, Y3, Y3
 	XORQ   R10, R10
 
-clear91:
+clear147:
 	VMOVUPD Y3, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear91
+	JLT     clear147
 
-whole88:
+whole144:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop92:
+loop148:
 	CMPQ      R9, $0x00000010
-	JLT       done93
+	JLT       done149
 	VMOVUPD   (DX)(R8*1), Y3
 	VMOVUPD   (BX)(R8*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2031,12 +3103,12 @@ loop92:
 	ADDQ      $0x00000080, R8
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop92
+	JMP       loop148
 
-done93:
-loop94:
+done149:
+loop150:
 	CMPQ      R9, $0x00000004
-	JLT       done95
+	JLT       done151
 	VMOVUPD   (DX)(R8*1), Y3
 	VMOVUPD   (BX)(R8*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2052,11 +3124,11 @@ loop94:
 	ADDQ      $0x00000020, R8
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop94
+	JMP       loop150
 
-done95:
+done151:
 	TESTQ      R9, R9
-	JZ         end96
+	JZ         end152
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -2078,7 +3150,7 @@ done95:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R10*1)
 
-end96:
+end152:
 	MOVQ   AX, R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -2090,7 +3162,7 @@ end96:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R10
 
-row97:
+row153:
 	VADDPD (R9), Y3, Y3
 	VADDPD 128(R9), Y4, Y4
 	VADDPD 256(R9), Y5, Y5
@@ -2101,7 +3173,7 @@ row97:
 	VADDPD 896(R9), Y10, Y10
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row97
+	JNZ    row153
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -2120,7 +3192,7 @@ row97:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row98:
+row154:
 	VADDPD 32(R9), Y4, Y4
 	VADDPD 160(R9), Y5, Y5
 	VADDPD 288(R9), Y6, Y6
@@ -2131,7 +3203,7 @@ row98:
 	VADDPD 928(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row98
+	JNZ    row154
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -2150,7 +3222,7 @@ row98:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row99:
+row155:
 	VADDPD 64(R9), Y5, Y5
 	VADDPD 192(R9), Y6, Y6
 	VADDPD 320(R9), Y7, Y7
@@ -2161,7 +3233,7 @@ row99:
 	VADDPD 960(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row99
+	JNZ    row155
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -2180,7 +3252,7 @@ row99:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row100:
+row156:
 	VADDPD       96(R9), Y6, Y6
 	VADDPD       224(R9), Y7, Y7
 	VADDPD       352(R9), Y8, Y8
@@ -2191,7 +3263,7 @@ row100:
 	VADDPD       992(R9), Y13, Y13
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row100
+	JNZ          row156
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -2212,9 +3284,9 @@ row100:
 	VMOVSD       X3, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block87
+	JMP          block143
 
-end90:
+end146:
 	VZEROUPPER
 	RET
 
@@ -2236,29 +3308,29 @@ TEXT ·laplacianL1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block101:
+block157:
 	TESTQ  CX, CX
-	JZ     end104
+	JZ     end160
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole102
+	JGE    whole158
 	MOVQ   CX, R9
 	VXORPS Y3, Y3, Y3
 	XORQ   R10, R10
 
-clear105:
+clear161:
 	VMOVUPD Y3, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear105
+	JLT     clear161
 
-whole102:
+whole158:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop106:
+loop162:
 	CMPQ      R9, $0x00000010
-	JLT       done107
+	JLT       done163
 	VMOVUPD   (DX)(R8*1), Y3
 	VMOVUPD   (BX)(R8*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2310,12 +3382,12 @@ loop106:
 	ADDQ      $0x00000080, R8
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop106
+	JMP       loop162
 
-done107:
-loop108:
+done163:
+loop164:
 	CMPQ      R9, $0x00000004
-	JLT       done109
+	JLT       done165
 	VMOVUPD   (DX)(R8*1), Y3
 	VMOVUPD   (BX)(R8*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2331,11 +3403,11 @@ loop108:
 	ADDQ      $0x00000020, R8
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop108
+	JMP       loop164
 
-done109:
+done165:
 	TESTQ      R9, R9
-	JZ         end110
+	JZ         end166
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -2357,7 +3429,7 @@ done109:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R10*1)
 
-end110:
+end166:
 	MOVQ   AX, R9
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -2369,7 +3441,7 @@ end110:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R10
 
-row111:
+row167:
 	VADDPD (R9), Y3, Y3
 	VADDPD 128(R9), Y4, Y4
 	VADDPD 256(R9), Y5, Y5
@@ -2380,7 +3452,7 @@ row111:
 	VADDPD 896(R9), Y10, Y10
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row111
+	JNZ    row167
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -2399,7 +3471,7 @@ row111:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row112:
+row168:
 	VADDPD 32(R9), Y4, Y4
 	VADDPD 160(R9), Y5, Y5
 	VADDPD 288(R9), Y6, Y6
@@ -2410,7 +3482,7 @@ row112:
 	VADDPD 928(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row112
+	JNZ    row168
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -2429,7 +3501,7 @@ row112:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row113:
+row169:
 	VADDPD 64(R9), Y5, Y5
 	VADDPD 192(R9), Y6, Y6
 	VADDPD 320(R9), Y7, Y7
@@ -2440,7 +3512,7 @@ row113:
 	VADDPD 960(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row113
+	JNZ    row169
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -2459,7 +3531,7 @@ row113:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row114:
+row170:
 	VADDPD       96(R9), Y6, Y6
 	VADDPD       224(R9), Y7, Y7
 	VADDPD       352(R9), Y8, Y8
@@ -2470,7 +3542,7 @@ row114:
 	VADDPD       992(R9), Y13, Y13
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row114
+	JNZ          row170
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -2491,9 +3563,9 @@ row114:
 	VMOVSD       X3, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block101
+	JMP          block157
 
-end104:
+end160:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2517,29 +3589,29 @@ TEXT ·laplacianL1ModulatorF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block115:
+block171:
 	TESTQ  CX, CX
-	JZ     end118
+	JZ     end174
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole116
+	JGE    whole172
 	MOVQ   CX, R10
 	VXORPS Y3, Y3, Y3
 	XORQ   R11, R11
 
-clear119:
+clear175:
 	VMOVUPD Y3, (AX)(R11*1)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear119
+	JLT     clear175
 
-whole116:
+whole172:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop120:
+loop176:
 	CMPQ      R10, $0x00000010
-	JLT       done121
+	JLT       done177
 	VMOVUPD   (DX)(R9*1), Y3
 	VMOVUPD   (BX)(R9*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2599,12 +3671,12 @@ loop120:
 	ADDQ      $0x00000080, R9
 	ADDQ      $0x00000080, R11
 	SUBQ      $0x00000010, R10
-	JMP       loop120
+	JMP       loop176
 
-done121:
-loop122:
+done177:
+loop178:
 	CMPQ      R10, $0x00000004
-	JLT       done123
+	JLT       done179
 	VMOVUPD   (DX)(R9*1), Y3
 	VMOVUPD   (BX)(R9*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2622,11 +3694,11 @@ loop122:
 	ADDQ      $0x00000020, R9
 	ADDQ      $0x00000020, R11
 	SUBQ      $0x00000004, R10
-	JMP       loop122
+	JMP       loop178
 
-done123:
+done179:
 	TESTQ      R10, R10
-	JZ         end124
+	JZ         end180
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R10, R13
@@ -2650,7 +3722,7 @@ done123:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R11*1)
 
-end124:
+end180:
 	MOVQ   AX, R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -2662,7 +3734,7 @@ end124:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R11
 
-row125:
+row181:
 	VADDPD (R10), Y3, Y3
 	VADDPD 128(R10), Y4, Y4
 	VADDPD 256(R10), Y5, Y5
@@ -2673,7 +3745,7 @@ row125:
 	VADDPD 896(R10), Y10, Y10
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row125
+	JNZ    row181
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -2692,7 +3764,7 @@ row125:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R11
 
-row126:
+row182:
 	VADDPD 32(R10), Y4, Y4
 	VADDPD 160(R10), Y5, Y5
 	VADDPD 288(R10), Y6, Y6
@@ -2703,7 +3775,7 @@ row126:
 	VADDPD 928(R10), Y11, Y11
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row126
+	JNZ    row182
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -2722,7 +3794,7 @@ row126:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R11
 
-row127:
+row183:
 	VADDPD 64(R10), Y5, Y5
 	VADDPD 192(R10), Y6, Y6
 	VADDPD 320(R10), Y7, Y7
@@ -2733,7 +3805,7 @@ row127:
 	VADDPD 960(R10), Y12, Y12
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row127
+	JNZ    row183
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -2752,7 +3824,7 @@ row127:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R11
 
-row128:
+row184:
 	VADDPD       96(R10), Y6, Y6
 	VADDPD       224(R10), Y7, Y7
 	VADDPD       352(R10), Y8, Y8
@@ -2763,7 +3835,7 @@ row128:
 	VADDPD       992(R10), Y13, Y13
 	ADDQ         $0x00000400, R10
 	DECQ         R11
-	JNZ          row128
+	JNZ          row184
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -2784,9 +3856,9 @@ row128:
 	VMOVSD       X3, (R11)(R10*8)
 	MOVQ         c+0(FP), R10
 	INCQ         136(R10)
-	JMP          block115
+	JMP          block171
 
-end118:
+end174:
 	VZEROUPPER
 	RET
 
@@ -2809,29 +3881,29 @@ TEXT ·laplacianL1ModulatorStreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block129:
+block185:
 	TESTQ  CX, CX
-	JZ     end132
+	JZ     end188
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole130
+	JGE    whole186
 	MOVQ   CX, R10
 	VXORPS Y3, Y3, Y3
 	XORQ   R11, R11
 
-clear133:
+clear189:
 	VMOVUPD Y3, (AX)(R11*1)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear133
+	JLT     clear189
 
-whole130:
+whole186:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop134:
+loop190:
 	CMPQ      R10, $0x00000010
-	JLT       done135
+	JLT       done191
 	VMOVUPD   (DX)(R9*1), Y3
 	VMOVUPD   (BX)(R9*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2891,12 +3963,12 @@ loop134:
 	ADDQ      $0x00000080, R9
 	ADDQ      $0x00000080, R11
 	SUBQ      $0x00000010, R10
-	JMP       loop134
+	JMP       loop190
 
-done135:
-loop136:
+done191:
+loop192:
 	CMPQ      R10, $0x00000004
-	JLT       done137
+	JLT       done193
 	VMOVUPD   (DX)(R9*1), Y3
 	VMOVUPD   (BX)(R9*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -2914,11 +3986,11 @@ loop136:
 	ADDQ      $0x00000020, R9
 	ADDQ      $0x00000020, R11
 	SUBQ      $0x00000004, R10
-	JMP       loop136
+	JMP       loop192
 
-done137:
+done193:
 	TESTQ      R10, R10
-	JZ         end138
+	JZ         end194
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R10, R13
@@ -2942,7 +4014,7 @@ done137:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R11*1)
 
-end138:
+end194:
 	MOVQ   AX, R10
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -2954,7 +4026,7 @@ end138:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R11
 
-row139:
+row195:
 	VADDPD (R10), Y3, Y3
 	VADDPD 128(R10), Y4, Y4
 	VADDPD 256(R10), Y5, Y5
@@ -2965,7 +4037,7 @@ row139:
 	VADDPD 896(R10), Y10, Y10
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row139
+	JNZ    row195
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -2984,7 +4056,7 @@ row139:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R11
 
-row140:
+row196:
 	VADDPD 32(R10), Y4, Y4
 	VADDPD 160(R10), Y5, Y5
 	VADDPD 288(R10), Y6, Y6
@@ -2995,7 +4067,7 @@ row140:
 	VADDPD 928(R10), Y11, Y11
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row140
+	JNZ    row196
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -3014,7 +4086,7 @@ row140:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R11
 
-row141:
+row197:
 	VADDPD 64(R10), Y5, Y5
 	VADDPD 192(R10), Y6, Y6
 	VADDPD 320(R10), Y7, Y7
@@ -3025,7 +4097,7 @@ row141:
 	VADDPD 960(R10), Y12, Y12
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row141
+	JNZ    row197
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -3044,7 +4116,7 @@ row141:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R11
 
-row142:
+row198:
 	VADDPD       96(R10), Y6, Y6
 	VADDPD       224(R10), Y7, Y7
 	VADDPD       352(R10), Y8, Y8
@@ -3055,7 +4127,7 @@ row142:
 	VADDPD       992(R10), Y13, Y13
 	ADDQ         $0x00000400, R10
 	DECQ         R11
-	JNZ          row142
+	JNZ          row198
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -3076,9 +4148,9 @@ row142:
 	VMOVSD       X3, (R11)(R10*8)
 	MOVQ         c+0(FP), R10
 	INCQ         136(R10)
-	JMP          block129
+	JMP          block185
 
-end132:
+end188:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3103,29 +4175,29 @@ TEXT ·laplacianL1Modulator1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block143:
+block199:
 	TESTQ  CX, CX
-	JZ     end146
+	JZ     end202
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole144
+	JGE    whole200
 	MOVQ   CX, R9
 	VXORPS Y4, Y4, Y4
 	XORQ   R10, R10
 
-clear147:
+clear203:
 	VMOVUPD Y4, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear147
+	JLT     clear203
 
-whole144:
+whole200:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop148:
+loop204:
 	CMPQ      R9, $0x00000010
-	JLT       done149
+	JLT       done205
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -3181,12 +4253,12 @@ loop148:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop148
+	JMP       loop204
 
-done149:
-loop150:
+done205:
+loop206:
 	CMPQ      R9, $0x00000004
-	JLT       done151
+	JLT       done207
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -3203,11 +4275,11 @@ loop150:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop150
+	JMP       loop206
 
-done151:
+done207:
 	TESTQ      R9, R9
-	JZ         end152
+	JZ         end208
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -3230,7 +4302,7 @@ done151:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R10*1)
 
-end152:
+end208:
 	MOVQ   AX, R9
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -3242,7 +4314,7 @@ end152:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row153:
+row209:
 	VADDPD (R9), Y4, Y4
 	VADDPD 128(R9), Y5, Y5
 	VADDPD 256(R9), Y6, Y6
@@ -3253,7 +4325,7 @@ row153:
 	VADDPD 896(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row153
+	JNZ    row209
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -3272,7 +4344,7 @@ row153:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row154:
+row210:
 	VADDPD 32(R9), Y5, Y5
 	VADDPD 160(R9), Y6, Y6
 	VADDPD 288(R9), Y7, Y7
@@ -3283,7 +4355,7 @@ row154:
 	VADDPD 928(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row154
+	JNZ    row210
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -3302,7 +4374,7 @@ row154:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row155:
+row211:
 	VADDPD 64(R9), Y6, Y6
 	VADDPD 192(R9), Y7, Y7
 	VADDPD 320(R9), Y8, Y8
@@ -3313,7 +4385,7 @@ row155:
 	VADDPD 960(R9), Y13, Y13
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row155
+	JNZ    row211
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -3332,7 +4404,7 @@ row155:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R10
 
-row156:
+row212:
 	VADDPD       96(R9), Y7, Y7
 	VADDPD       224(R9), Y8, Y8
 	VADDPD       352(R9), Y9, Y9
@@ -3343,7 +4415,7 @@ row156:
 	VADDPD       992(R9), Y14, Y14
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row156
+	JNZ          row212
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -3364,9 +4436,9 @@ row156:
 	VMOVSD       X4, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block143
+	JMP          block199
 
-end146:
+end202:
 	VZEROUPPER
 	RET
 
@@ -3390,29 +4462,29 @@ TEXT ·laplacianL1Modulator1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block157:
+block213:
 	TESTQ  CX, CX
-	JZ     end160
+	JZ     end216
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole158
+	JGE    whole214
 	MOVQ   CX, R9
 	VXORPS Y4, Y4, Y4
 	XORQ   R10, R10
 
-clear161:
+clear217:
 	VMOVUPD Y4, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear161
+	JLT     clear217
 
-whole158:
+whole214:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop162:
+loop218:
 	CMPQ      R9, $0x00000010
-	JLT       done163
+	JLT       done219
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -3468,12 +4540,12 @@ loop162:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop162
+	JMP       loop218
 
-done163:
-loop164:
+done219:
+loop220:
 	CMPQ      R9, $0x00000004
-	JLT       done165
+	JLT       done221
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -3490,11 +4562,11 @@ loop164:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop164
+	JMP       loop220
 
-done165:
+done221:
 	TESTQ      R9, R9
-	JZ         end166
+	JZ         end222
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -3517,7 +4589,7 @@ done165:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R10*1)
 
-end166:
+end222:
 	MOVQ   AX, R9
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -3529,7 +4601,7 @@ end166:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row167:
+row223:
 	VADDPD (R9), Y4, Y4
 	VADDPD 128(R9), Y5, Y5
 	VADDPD 256(R9), Y6, Y6
@@ -3540,7 +4612,7 @@ row167:
 	VADDPD 896(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row167
+	JNZ    row223
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -3559,7 +4631,7 @@ row167:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row168:
+row224:
 	VADDPD 32(R9), Y5, Y5
 	VADDPD 160(R9), Y6, Y6
 	VADDPD 288(R9), Y7, Y7
@@ -3570,7 +4642,7 @@ row168:
 	VADDPD 928(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row168
+	JNZ    row224
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -3589,7 +4661,7 @@ row168:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row169:
+row225:
 	VADDPD 64(R9), Y6, Y6
 	VADDPD 192(R9), Y7, Y7
 	VADDPD 320(R9), Y8, Y8
@@ -3600,7 +4672,7 @@ row169:
 	VADDPD 960(R9), Y13, Y13
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row169
+	JNZ    row225
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -3619,7 +4691,7 @@ row169:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R10
 
-row170:
+row226:
 	VADDPD       96(R9), Y7, Y7
 	VADDPD       224(R9), Y8, Y8
 	VADDPD       352(R9), Y9, Y9
@@ -3630,7 +4702,7 @@ row170:
 	VADDPD       992(R9), Y14, Y14
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row170
+	JNZ          row226
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -3651,9 +4723,9 @@ row170:
 	VMOVSD       X4, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block157
+	JMP          block213
 
-end160:
+end216:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3678,9 +4750,9 @@ TEXT ·laplacianScaledModulatorMaskF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop171:
+loop227:
 	CMPQ      CX, $0x00000010
-	JLT       done172
+	JLT       done228
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -3747,12 +4819,12 @@ loop171:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000010, CX
-	JMP       loop171
+	JMP       loop227
 
-done172:
-loop173:
+done228:
+loop229:
 	CMPQ      CX, $0x00000004
-	JLT       done174
+	JLT       done230
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -3771,11 +4843,11 @@ loop173:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000004, CX
-	JMP       loop173
+	JMP       loop229
 
-done174:
+done230:
 	TESTQ      CX, CX
-	JZ         end175
+	JZ         end231
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -3801,7 +4873,7 @@ done174:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end175:
+end231:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -3836,9 +4908,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y5, Y5, Y5
 	VXORPS       Y6, Y6, Y6
 
-loop176:
+loop232:
 	CMPQ      CX, $0x00000010
-	JLT       done177
+	JLT       done233
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -3905,12 +4977,12 @@ loop176:
 	VADDPD    Y8, Y6, Y6
 	ADDQ      $0x00000080, R9
 	SUBQ      $0x00000010, CX
-	JMP       loop176
+	JMP       loop232
 
-done177:
-loop178:
+done233:
+loop234:
 	CMPQ      CX, $0x00000004
-	JLT       done179
+	JLT       done235
 	VMOVUPD   (DX)(R9*1), Y7
 	VMOVUPD   (BX)(R9*1), Y8
 	VSUBPD    Y8, Y7, Y7
@@ -3929,11 +5001,11 @@ loop178:
 	VADDPD    Y8, Y3, Y3
 	ADDQ      $0x00000020, R9
 	SUBQ      $0x00000004, CX
-	JMP       loop178
+	JMP       loop234
 
-done179:
+done235:
 	TESTQ      CX, CX
-	JZ         end180
+	JZ         end236
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -3959,7 +5031,7 @@ done179:
 	VANDPD     Y7, Y1, Y0
 	VADDPD     Y0, Y3, Y3
 
-end180:
+end236:
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
@@ -3995,9 +5067,9 @@ TEXT ·laplacianScaledScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop181:
+loop237:
 	CMPQ      CX, $0x00000010
-	JLT       done182
+	JLT       done238
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4052,12 +5124,12 @@ loop181:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop181
+	JMP       loop237
 
-done182:
-loop183:
+done238:
+loop239:
 	CMPQ      CX, $0x00000004
-	JLT       done184
+	JLT       done240
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4073,11 +5145,11 @@ loop183:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop183
+	JMP       loop239
 
-done184:
+done240:
 	TESTQ      CX, CX
-	JZ         end185
+	JZ         end241
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -4100,7 +5172,7 @@ done184:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end185:
+end241:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4135,9 +5207,9 @@ TEXT ·laplacianScaledScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop186:
+loop242:
 	CMPQ      CX, $0x00000010
-	JLT       done187
+	JLT       done243
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4192,12 +5264,12 @@ loop186:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop186
+	JMP       loop242
 
-done187:
-loop188:
+done243:
+loop244:
 	CMPQ      CX, $0x00000004
-	JLT       done189
+	JLT       done245
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4213,11 +5285,11 @@ loop188:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop188
+	JMP       loop244
 
-done189:
+done245:
 	TESTQ      CX, CX
-	JZ         end190
+	JZ         end246
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       CX, R9
@@ -4240,7 +5312,7 @@ done189:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end190:
+end246:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4277,9 +5349,9 @@ TEXT ·laplacianScaledMaskScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop191:
+loop247:
 	CMPQ      CX, $0x00000010
-	JLT       done192
+	JLT       done248
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4342,12 +5414,12 @@ loop191:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop191
+	JMP       loop247
 
-done192:
-loop193:
+done248:
+loop249:
 	CMPQ      CX, $0x00000004
-	JLT       done194
+	JLT       done250
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4365,11 +5437,11 @@ loop193:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop193
+	JMP       loop249
 
-done194:
+done250:
 	TESTQ      CX, CX
-	JZ         end195
+	JZ         end251
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -4394,7 +5466,7 @@ done194:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end195:
+end251:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4430,9 +5502,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop196:
+loop252:
 	CMPQ      CX, $0x00000010
-	JLT       done197
+	JLT       done253
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4495,12 +5567,12 @@ loop196:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop196
+	JMP       loop252
 
-done197:
-loop198:
+done253:
+loop254:
 	CMPQ      CX, $0x00000004
-	JLT       done199
+	JLT       done255
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4518,11 +5590,11 @@ loop198:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop198
+	JMP       loop254
 
-done199:
+done255:
 	TESTQ      CX, CX
-	JZ         end200
+	JZ         end256
 	LEAQ       onesF64AVX2<>+0(SB), R9
 	MOVQ       $0x00000004, R10
 	SUBQ       CX, R10
@@ -4547,7 +5619,7 @@ done199:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end200:
+end256:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4585,9 +5657,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop201:
+loop257:
 	CMPQ      CX, $0x00000010
-	JLT       done202
+	JLT       done258
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4658,12 +5730,12 @@ loop201:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop201
+	JMP       loop257
 
-done202:
-loop203:
+done258:
+loop259:
 	CMPQ      CX, $0x00000004
-	JLT       done204
+	JLT       done260
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4683,11 +5755,11 @@ loop203:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop203
+	JMP       loop259
 
-done204:
+done260:
 	TESTQ      CX, CX
-	JZ         end205
+	JZ         end261
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -4714,7 +5786,7 @@ done204:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end205:
+end261:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4751,9 +5823,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF64AVX2(SB), NOSPLIT, $0-8
 	VXORPS       Y6, Y6, Y6
 	VXORPS       Y7, Y7, Y7
 
-loop206:
+loop262:
 	CMPQ      CX, $0x00000010
-	JLT       done207
+	JLT       done263
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4824,12 +5896,12 @@ loop206:
 	VADDPD    Y9, Y7, Y7
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, CX
-	JMP       loop206
+	JMP       loop262
 
-done207:
-loop208:
+done263:
+loop264:
 	CMPQ      CX, $0x00000004
-	JLT       done209
+	JLT       done265
 	VMOVUPD   (DX)(SI*1), Y8
 	VMOVUPD   (BX)(SI*1), Y9
 	VSUBPD    Y9, Y8, Y8
@@ -4849,11 +5921,11 @@ loop208:
 	VADDPD    Y9, Y4, Y4
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, CX
-	JMP       loop208
+	JMP       loop264
 
-done209:
+done265:
 	TESTQ      CX, CX
-	JZ         end210
+	JZ         end266
 	LEAQ       onesF64AVX2<>+0(SB), R10
 	MOVQ       $0x00000004, R11
 	SUBQ       CX, R11
@@ -4880,7 +5952,7 @@ done209:
 	VANDPD     Y8, Y1, Y0
 	VADDPD     Y0, Y4, Y4
 
-end210:
+end266:
 	VADDPD       Y5, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VADDPD       Y7, Y4, Y4
@@ -4916,29 +5988,29 @@ TEXT ·laplacianScaledL1ModulatorMaskF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block211:
+block267:
 	TESTQ  CX, CX
-	JZ     end214
+	JZ     end270
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole212
+	JGE    whole268
 	MOVQ   CX, R11
 	VXORPS Y3, Y3, Y3
 	XORQ   R12, R12
 
-clear215:
+clear271:
 	VMOVUPD Y3, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear215
+	JLT     clear271
 
-whole212:
+whole268:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop216:
+loop272:
 	CMPQ      R11, $0x00000010
-	JLT       done217
+	JLT       done273
 	VMOVUPD   (DX)(R10*1), Y3
 	VMOVUPD   (BX)(R10*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -5006,12 +6078,12 @@ loop216:
 	ADDQ      $0x00000080, R10
 	ADDQ      $0x00000080, R12
 	SUBQ      $0x00000010, R11
-	JMP       loop216
+	JMP       loop272
 
-done217:
-loop218:
+done273:
+loop274:
 	CMPQ      R11, $0x00000004
-	JLT       done219
+	JLT       done275
 	VMOVUPD   (DX)(R10*1), Y3
 	VMOVUPD   (BX)(R10*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -5031,11 +6103,11 @@ loop218:
 	ADDQ      $0x00000020, R10
 	ADDQ      $0x00000020, R12
 	SUBQ      $0x00000004, R11
-	JMP       loop218
+	JMP       loop274
 
-done219:
+done275:
 	TESTQ      R11, R11
-	JZ         end220
+	JZ         end276
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -5061,7 +6133,7 @@ done219:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R12*1)
 
-end220:
+end276:
 	MOVQ   AX, R11
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -5073,7 +6145,7 @@ end220:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R12
 
-row221:
+row277:
 	VADDPD (R11), Y3, Y3
 	VADDPD 128(R11), Y4, Y4
 	VADDPD 256(R11), Y5, Y5
@@ -5084,7 +6156,7 @@ row221:
 	VADDPD 896(R11), Y10, Y10
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row221
+	JNZ    row277
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -5103,7 +6175,7 @@ row221:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row222:
+row278:
 	VADDPD 32(R11), Y4, Y4
 	VADDPD 160(R11), Y5, Y5
 	VADDPD 288(R11), Y6, Y6
@@ -5114,7 +6186,7 @@ row222:
 	VADDPD 928(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row222
+	JNZ    row278
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -5133,7 +6205,7 @@ row222:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row223:
+row279:
 	VADDPD 64(R11), Y5, Y5
 	VADDPD 192(R11), Y6, Y6
 	VADDPD 320(R11), Y7, Y7
@@ -5144,7 +6216,7 @@ row223:
 	VADDPD 960(R11), Y12, Y12
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row223
+	JNZ    row279
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -5163,7 +6235,7 @@ row223:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R12
 
-row224:
+row280:
 	VADDPD       96(R11), Y6, Y6
 	VADDPD       224(R11), Y7, Y7
 	VADDPD       352(R11), Y8, Y8
@@ -5174,7 +6246,7 @@ row224:
 	VADDPD       992(R11), Y13, Y13
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row224
+	JNZ          row280
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -5195,9 +6267,9 @@ row224:
 	VMOVSD       X3, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block211
+	JMP          block267
 
-end214:
+end270:
 	VZEROUPPER
 	RET
 
@@ -5221,29 +6293,29 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block225:
+block281:
 	TESTQ  CX, CX
-	JZ     end228
+	JZ     end284
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole226
+	JGE    whole282
 	MOVQ   CX, R11
 	VXORPS Y3, Y3, Y3
 	XORQ   R12, R12
 
-clear229:
+clear285:
 	VMOVUPD Y3, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear229
+	JLT     clear285
 
-whole226:
+whole282:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop230:
+loop286:
 	CMPQ      R11, $0x00000010
-	JLT       done231
+	JLT       done287
 	VMOVUPD   (DX)(R10*1), Y3
 	VMOVUPD   (BX)(R10*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -5311,12 +6383,12 @@ loop230:
 	ADDQ      $0x00000080, R10
 	ADDQ      $0x00000080, R12
 	SUBQ      $0x00000010, R11
-	JMP       loop230
+	JMP       loop286
 
-done231:
-loop232:
+done287:
+loop288:
 	CMPQ      R11, $0x00000004
-	JLT       done233
+	JLT       done289
 	VMOVUPD   (DX)(R10*1), Y3
 	VMOVUPD   (BX)(R10*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -5336,11 +6408,11 @@ loop232:
 	ADDQ      $0x00000020, R10
 	ADDQ      $0x00000020, R12
 	SUBQ      $0x00000004, R11
-	JMP       loop232
+	JMP       loop288
 
-done233:
+done289:
 	TESTQ      R11, R11
-	JZ         end234
+	JZ         end290
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -5366,7 +6438,7 @@ done233:
 	VANDPD     Y3, Y5, Y3
 	VMOVUPD    Y3, (AX)(R12*1)
 
-end234:
+end290:
 	MOVQ   AX, R11
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
@@ -5378,7 +6450,7 @@ end234:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, R12
 
-row235:
+row291:
 	VADDPD (R11), Y3, Y3
 	VADDPD 128(R11), Y4, Y4
 	VADDPD 256(R11), Y5, Y5
@@ -5389,7 +6461,7 @@ row235:
 	VADDPD 896(R11), Y10, Y10
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row235
+	JNZ    row291
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
@@ -5408,7 +6480,7 @@ row235:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row236:
+row292:
 	VADDPD 32(R11), Y4, Y4
 	VADDPD 160(R11), Y5, Y5
 	VADDPD 288(R11), Y6, Y6
@@ -5419,7 +6491,7 @@ row236:
 	VADDPD 928(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row236
+	JNZ    row292
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -5438,7 +6510,7 @@ row236:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row237:
+row293:
 	VADDPD 64(R11), Y5, Y5
 	VADDPD 192(R11), Y6, Y6
 	VADDPD 320(R11), Y7, Y7
@@ -5449,7 +6521,7 @@ row237:
 	VADDPD 960(R11), Y12, Y12
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row237
+	JNZ    row293
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -5468,7 +6540,7 @@ row237:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R12
 
-row238:
+row294:
 	VADDPD       96(R11), Y6, Y6
 	VADDPD       224(R11), Y7, Y7
 	VADDPD       352(R11), Y8, Y8
@@ -5479,7 +6551,7 @@ row238:
 	VADDPD       992(R11), Y13, Y13
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row238
+	JNZ          row294
 	VADDPD       Y10, Y6, Y6
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
@@ -5500,9 +6572,9 @@ row238:
 	VMOVSD       X3, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block225
+	JMP          block281
 
-end228:
+end284:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5527,29 +6599,29 @@ TEXT ·laplacianScaledL1Scale1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block239:
+block295:
 	TESTQ  CX, CX
-	JZ     end242
+	JZ     end298
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole240
+	JGE    whole296
 	MOVQ   CX, R9
 	VXORPS Y4, Y4, Y4
 	XORQ   R10, R10
 
-clear243:
+clear299:
 	VMOVUPD Y4, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear243
+	JLT     clear299
 
-whole240:
+whole296:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop244:
+loop300:
 	CMPQ      R9, $0x00000010
-	JLT       done245
+	JLT       done301
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -5605,12 +6677,12 @@ loop244:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop244
+	JMP       loop300
 
-done245:
-loop246:
+done301:
+loop302:
 	CMPQ      R9, $0x00000004
-	JLT       done247
+	JLT       done303
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -5627,11 +6699,11 @@ loop246:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop246
+	JMP       loop302
 
-done247:
+done303:
 	TESTQ      R9, R9
-	JZ         end248
+	JZ         end304
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -5654,7 +6726,7 @@ done247:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R10*1)
 
-end248:
+end304:
 	MOVQ   AX, R9
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -5666,7 +6738,7 @@ end248:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row249:
+row305:
 	VADDPD (R9), Y4, Y4
 	VADDPD 128(R9), Y5, Y5
 	VADDPD 256(R9), Y6, Y6
@@ -5677,7 +6749,7 @@ row249:
 	VADDPD 896(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row249
+	JNZ    row305
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -5696,7 +6768,7 @@ row249:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row250:
+row306:
 	VADDPD 32(R9), Y5, Y5
 	VADDPD 160(R9), Y6, Y6
 	VADDPD 288(R9), Y7, Y7
@@ -5707,7 +6779,7 @@ row250:
 	VADDPD 928(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row250
+	JNZ    row306
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -5726,7 +6798,7 @@ row250:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row251:
+row307:
 	VADDPD 64(R9), Y6, Y6
 	VADDPD 192(R9), Y7, Y7
 	VADDPD 320(R9), Y8, Y8
@@ -5737,7 +6809,7 @@ row251:
 	VADDPD 960(R9), Y13, Y13
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row251
+	JNZ    row307
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -5756,7 +6828,7 @@ row251:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R10
 
-row252:
+row308:
 	VADDPD       96(R9), Y7, Y7
 	VADDPD       224(R9), Y8, Y8
 	VADDPD       352(R9), Y9, Y9
@@ -5767,7 +6839,7 @@ row252:
 	VADDPD       992(R9), Y14, Y14
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row252
+	JNZ          row308
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -5788,9 +6860,9 @@ row252:
 	VMOVSD       X4, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block239
+	JMP          block295
 
-end242:
+end298:
 	VZEROUPPER
 	RET
 
@@ -5814,29 +6886,29 @@ TEXT ·laplacianScaledL1Scale1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block253:
+block309:
 	TESTQ  CX, CX
-	JZ     end256
+	JZ     end312
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole254
+	JGE    whole310
 	MOVQ   CX, R9
 	VXORPS Y4, Y4, Y4
 	XORQ   R10, R10
 
-clear257:
+clear313:
 	VMOVUPD Y4, (AX)(R10*1)
 	ADDQ    $0x00000020, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear257
+	JLT     clear313
 
-whole254:
+whole310:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop258:
+loop314:
 	CMPQ      R9, $0x00000010
-	JLT       done259
+	JLT       done315
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -5892,12 +6964,12 @@ loop258:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R10
 	SUBQ      $0x00000010, R9
-	JMP       loop258
+	JMP       loop314
 
-done259:
-loop260:
+done315:
+loop316:
 	CMPQ      R9, $0x00000004
-	JLT       done261
+	JLT       done317
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -5914,11 +6986,11 @@ loop260:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R10
 	SUBQ      $0x00000004, R9
-	JMP       loop260
+	JMP       loop316
 
-done261:
+done317:
 	TESTQ      R9, R9
-	JZ         end262
+	JZ         end318
 	LEAQ       onesF64AVX2<>+0(SB), R11
 	MOVQ       $0x00000004, R12
 	SUBQ       R9, R12
@@ -5941,7 +7013,7 @@ done261:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R10*1)
 
-end262:
+end318:
 	MOVQ   AX, R9
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -5953,7 +7025,7 @@ end262:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R10
 
-row263:
+row319:
 	VADDPD (R9), Y4, Y4
 	VADDPD 128(R9), Y5, Y5
 	VADDPD 256(R9), Y6, Y6
@@ -5964,7 +7036,7 @@ row263:
 	VADDPD 896(R9), Y11, Y11
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row263
+	JNZ    row319
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -5983,7 +7055,7 @@ row263:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R10
 
-row264:
+row320:
 	VADDPD 32(R9), Y5, Y5
 	VADDPD 160(R9), Y6, Y6
 	VADDPD 288(R9), Y7, Y7
@@ -5994,7 +7066,7 @@ row264:
 	VADDPD 928(R9), Y12, Y12
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row264
+	JNZ    row320
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -6013,7 +7085,7 @@ row264:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R10
 
-row265:
+row321:
 	VADDPD 64(R9), Y6, Y6
 	VADDPD 192(R9), Y7, Y7
 	VADDPD 320(R9), Y8, Y8
@@ -6024,7 +7096,7 @@ row265:
 	VADDPD 960(R9), Y13, Y13
 	ADDQ   $0x00000400, R9
 	DECQ   R10
-	JNZ    row265
+	JNZ    row321
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -6043,7 +7115,7 @@ row265:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R10
 
-row266:
+row322:
 	VADDPD       96(R9), Y7, Y7
 	VADDPD       224(R9), Y8, Y8
 	VADDPD       352(R9), Y9, Y9
@@ -6054,7 +7126,7 @@ row266:
 	VADDPD       992(R9), Y14, Y14
 	ADDQ         $0x00000400, R9
 	DECQ         R10
-	JNZ          row266
+	JNZ          row322
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -6075,9 +7147,9 @@ row266:
 	VMOVSD       X4, (R10)(R9*8)
 	MOVQ         c+0(FP), R9
 	INCQ         136(R9)
-	JMP          block253
+	JMP          block309
 
-end256:
+end312:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6103,29 +7175,29 @@ TEXT ·laplacianScaledL1MaskScale1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block267:
+block323:
 	TESTQ  CX, CX
-	JZ     end270
+	JZ     end326
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole268
+	JGE    whole324
 	MOVQ   CX, R10
 	VXORPS Y4, Y4, Y4
 	XORQ   R11, R11
 
-clear271:
+clear327:
 	VMOVUPD Y4, (AX)(R11*1)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear271
+	JLT     clear327
 
-whole268:
+whole324:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop272:
+loop328:
 	CMPQ      R10, $0x00000010
-	JLT       done273
+	JLT       done329
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6189,12 +7261,12 @@ loop272:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R11
 	SUBQ      $0x00000010, R10
-	JMP       loop272
+	JMP       loop328
 
-done273:
-loop274:
+done329:
+loop330:
 	CMPQ      R10, $0x00000004
-	JLT       done275
+	JLT       done331
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6213,11 +7285,11 @@ loop274:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R11
 	SUBQ      $0x00000004, R10
-	JMP       loop274
+	JMP       loop330
 
-done275:
+done331:
 	TESTQ      R10, R10
-	JZ         end276
+	JZ         end332
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R10, R13
@@ -6242,7 +7314,7 @@ done275:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R11*1)
 
-end276:
+end332:
 	MOVQ   AX, R10
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -6254,7 +7326,7 @@ end276:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R11
 
-row277:
+row333:
 	VADDPD (R10), Y4, Y4
 	VADDPD 128(R10), Y5, Y5
 	VADDPD 256(R10), Y6, Y6
@@ -6265,7 +7337,7 @@ row277:
 	VADDPD 896(R10), Y11, Y11
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row277
+	JNZ    row333
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -6284,7 +7356,7 @@ row277:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R11
 
-row278:
+row334:
 	VADDPD 32(R10), Y5, Y5
 	VADDPD 160(R10), Y6, Y6
 	VADDPD 288(R10), Y7, Y7
@@ -6295,7 +7367,7 @@ row278:
 	VADDPD 928(R10), Y12, Y12
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row278
+	JNZ    row334
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -6314,7 +7386,7 @@ row278:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R11
 
-row279:
+row335:
 	VADDPD 64(R10), Y6, Y6
 	VADDPD 192(R10), Y7, Y7
 	VADDPD 320(R10), Y8, Y8
@@ -6325,7 +7397,7 @@ row279:
 	VADDPD 960(R10), Y13, Y13
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row279
+	JNZ    row335
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -6344,7 +7416,7 @@ row279:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R11
 
-row280:
+row336:
 	VADDPD       96(R10), Y7, Y7
 	VADDPD       224(R10), Y8, Y8
 	VADDPD       352(R10), Y9, Y9
@@ -6355,7 +7427,7 @@ row280:
 	VADDPD       992(R10), Y14, Y14
 	ADDQ         $0x00000400, R10
 	DECQ         R11
-	JNZ          row280
+	JNZ          row336
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -6376,9 +7448,9 @@ row280:
 	VMOVSD       X4, (R11)(R10*8)
 	MOVQ         c+0(FP), R10
 	INCQ         136(R10)
-	JMP          block267
+	JMP          block323
 
-end270:
+end326:
 	VZEROUPPER
 	RET
 
@@ -6403,29 +7475,29 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block281:
+block337:
 	TESTQ  CX, CX
-	JZ     end284
+	JZ     end340
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole282
+	JGE    whole338
 	MOVQ   CX, R10
 	VXORPS Y4, Y4, Y4
 	XORQ   R11, R11
 
-clear285:
+clear341:
 	VMOVUPD Y4, (AX)(R11*1)
 	ADDQ    $0x00000020, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear285
+	JLT     clear341
 
-whole282:
+whole338:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop286:
+loop342:
 	CMPQ      R10, $0x00000010
-	JLT       done287
+	JLT       done343
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6489,12 +7561,12 @@ loop286:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R11
 	SUBQ      $0x00000010, R10
-	JMP       loop286
+	JMP       loop342
 
-done287:
-loop288:
+done343:
+loop344:
 	CMPQ      R10, $0x00000004
-	JLT       done289
+	JLT       done345
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6513,11 +7585,11 @@ loop288:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R11
 	SUBQ      $0x00000004, R10
-	JMP       loop288
+	JMP       loop344
 
-done289:
+done345:
 	TESTQ      R10, R10
-	JZ         end290
+	JZ         end346
 	LEAQ       onesF64AVX2<>+0(SB), R12
 	MOVQ       $0x00000004, R13
 	SUBQ       R10, R13
@@ -6542,7 +7614,7 @@ done289:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R11*1)
 
-end290:
+end346:
 	MOVQ   AX, R10
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -6554,7 +7626,7 @@ end290:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R11
 
-row291:
+row347:
 	VADDPD (R10), Y4, Y4
 	VADDPD 128(R10), Y5, Y5
 	VADDPD 256(R10), Y6, Y6
@@ -6565,7 +7637,7 @@ row291:
 	VADDPD 896(R10), Y11, Y11
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row291
+	JNZ    row347
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -6584,7 +7656,7 @@ row291:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R11
 
-row292:
+row348:
 	VADDPD 32(R10), Y5, Y5
 	VADDPD 160(R10), Y6, Y6
 	VADDPD 288(R10), Y7, Y7
@@ -6595,7 +7667,7 @@ row292:
 	VADDPD 928(R10), Y12, Y12
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row292
+	JNZ    row348
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -6614,7 +7686,7 @@ row292:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R11
 
-row293:
+row349:
 	VADDPD 64(R10), Y6, Y6
 	VADDPD 192(R10), Y7, Y7
 	VADDPD 320(R10), Y8, Y8
@@ -6625,7 +7697,7 @@ row293:
 	VADDPD 960(R10), Y13, Y13
 	ADDQ   $0x00000400, R10
 	DECQ   R11
-	JNZ    row293
+	JNZ    row349
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -6644,7 +7716,7 @@ row293:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R11
 
-row294:
+row350:
 	VADDPD       96(R10), Y7, Y7
 	VADDPD       224(R10), Y8, Y8
 	VADDPD       352(R10), Y9, Y9
@@ -6655,7 +7727,7 @@ row294:
 	VADDPD       992(R10), Y14, Y14
 	ADDQ         $0x00000400, R10
 	DECQ         R11
-	JNZ          row294
+	JNZ          row350
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -6676,9 +7748,9 @@ row294:
 	VMOVSD       X4, (R11)(R10*8)
 	MOVQ         c+0(FP), R10
 	INCQ         136(R10)
-	JMP          block281
+	JMP          block337
 
-end284:
+end340:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6705,29 +7777,29 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block295:
+block351:
 	TESTQ  CX, CX
-	JZ     end298
+	JZ     end354
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole296
+	JGE    whole352
 	MOVQ   CX, R11
 	VXORPS Y4, Y4, Y4
 	XORQ   R12, R12
 
-clear299:
+clear355:
 	VMOVUPD Y4, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear299
+	JLT     clear355
 
-whole296:
+whole352:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop300:
+loop356:
 	CMPQ      R11, $0x00000010
-	JLT       done301
+	JLT       done357
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6799,12 +7871,12 @@ loop300:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R12
 	SUBQ      $0x00000010, R11
-	JMP       loop300
+	JMP       loop356
 
-done301:
-loop302:
+done357:
+loop358:
 	CMPQ      R11, $0x00000004
-	JLT       done303
+	JLT       done359
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -6825,11 +7897,11 @@ loop302:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R12
 	SUBQ      $0x00000004, R11
-	JMP       loop302
+	JMP       loop358
 
-done303:
+done359:
 	TESTQ      R11, R11
-	JZ         end304
+	JZ         end360
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -6856,7 +7928,7 @@ done303:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R12*1)
 
-end304:
+end360:
 	MOVQ   AX, R11
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -6868,7 +7940,7 @@ end304:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row305:
+row361:
 	VADDPD (R11), Y4, Y4
 	VADDPD 128(R11), Y5, Y5
 	VADDPD 256(R11), Y6, Y6
@@ -6879,7 +7951,7 @@ row305:
 	VADDPD 896(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row305
+	JNZ    row361
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -6898,7 +7970,7 @@ row305:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row306:
+row362:
 	VADDPD 32(R11), Y5, Y5
 	VADDPD 160(R11), Y6, Y6
 	VADDPD 288(R11), Y7, Y7
@@ -6909,7 +7981,7 @@ row306:
 	VADDPD 928(R11), Y12, Y12
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row306
+	JNZ    row362
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -6928,7 +8000,7 @@ row306:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R12
 
-row307:
+row363:
 	VADDPD 64(R11), Y6, Y6
 	VADDPD 192(R11), Y7, Y7
 	VADDPD 320(R11), Y8, Y8
@@ -6939,7 +8011,7 @@ row307:
 	VADDPD 960(R11), Y13, Y13
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row307
+	JNZ    row363
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -6958,7 +8030,7 @@ row307:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R12
 
-row308:
+row364:
 	VADDPD       96(R11), Y7, Y7
 	VADDPD       224(R11), Y8, Y8
 	VADDPD       352(R11), Y9, Y9
@@ -6969,7 +8041,7 @@ row308:
 	VADDPD       992(R11), Y14, Y14
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row308
+	JNZ          row364
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -6990,9 +8062,9 @@ row308:
 	VMOVSD       X4, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block295
+	JMP          block351
 
-end298:
+end354:
 	VZEROUPPER
 	RET
 
@@ -7018,29 +8090,29 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF64AVX2(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block309:
+block365:
 	TESTQ  CX, CX
-	JZ     end312
+	JZ     end368
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole310
+	JGE    whole366
 	MOVQ   CX, R11
 	VXORPS Y4, Y4, Y4
 	XORQ   R12, R12
 
-clear313:
+clear369:
 	VMOVUPD Y4, (AX)(R12*1)
 	ADDQ    $0x00000020, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear313
+	JLT     clear369
 
-whole310:
+whole366:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop314:
+loop370:
 	CMPQ      R11, $0x00000010
-	JLT       done315
+	JLT       done371
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -7112,12 +8184,12 @@ loop314:
 	ADDQ      $0x00000080, SI
 	ADDQ      $0x00000080, R12
 	SUBQ      $0x00000010, R11
-	JMP       loop314
+	JMP       loop370
 
-done315:
-loop316:
+done371:
+loop372:
 	CMPQ      R11, $0x00000004
-	JLT       done317
+	JLT       done373
 	VMOVUPD   (DX)(SI*1), Y4
 	VMOVUPD   (BX)(SI*1), Y5
 	VSUBPD    Y5, Y4, Y4
@@ -7138,11 +8210,11 @@ loop316:
 	ADDQ      $0x00000020, SI
 	ADDQ      $0x00000020, R12
 	SUBQ      $0x00000004, R11
-	JMP       loop316
+	JMP       loop372
 
-done317:
+done373:
 	TESTQ      R11, R11
-	JZ         end318
+	JZ         end374
 	LEAQ       onesF64AVX2<>+0(SB), R13
 	MOVQ       $0x00000004, R14
 	SUBQ       R11, R14
@@ -7169,7 +8241,7 @@ done317:
 	VANDPD     Y4, Y6, Y4
 	VMOVUPD    Y4, (AX)(R12*1)
 
-end318:
+end374:
 	MOVQ   AX, R11
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
@@ -7181,7 +8253,7 @@ end318:
 	VXORPS Y11, Y11, Y11
 	MOVQ   $0x00000008, R12
 
-row319:
+row375:
 	VADDPD (R11), Y4, Y4
 	VADDPD 128(R11), Y5, Y5
 	VADDPD 256(R11), Y6, Y6
@@ -7192,7 +8264,7 @@ row319:
 	VADDPD 896(R11), Y11, Y11
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row319
+	JNZ    row375
 	VADDPD Y8, Y4, Y4
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
@@ -7211,7 +8283,7 @@ row319:
 	VXORPS Y12, Y12, Y12
 	MOVQ   $0x00000008, R12
 
-row320:
+row376:
 	VADDPD 32(R11), Y5, Y5
 	VADDPD 160(R11), Y6, Y6
 	VADDPD 288(R11), Y7, Y7
@@ -7222,7 +8294,7 @@ row320:
 	VADDPD 928(R11), Y12, Y12
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row320
+	JNZ    row376
 	VADDPD Y9, Y5, Y5
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
@@ -7241,7 +8313,7 @@ row320:
 	VXORPS Y13, Y13, Y13
 	MOVQ   $0x00000008, R12
 
-row321:
+row377:
 	VADDPD 64(R11), Y6, Y6
 	VADDPD 192(R11), Y7, Y7
 	VADDPD 320(R11), Y8, Y8
@@ -7252,7 +8324,7 @@ row321:
 	VADDPD 960(R11), Y13, Y13
 	ADDQ   $0x00000400, R11
 	DECQ   R12
-	JNZ    row321
+	JNZ    row377
 	VADDPD Y10, Y6, Y6
 	VADDPD Y11, Y7, Y7
 	VADDPD Y12, Y8, Y8
@@ -7271,7 +8343,7 @@ row321:
 	VXORPS Y14, Y14, Y14
 	MOVQ   $0x00000008, R12
 
-row322:
+row378:
 	VADDPD       96(R11), Y7, Y7
 	VADDPD       224(R11), Y8, Y8
 	VADDPD       352(R11), Y9, Y9
@@ -7282,7 +8354,7 @@ row322:
 	VADDPD       992(R11), Y14, Y14
 	ADDQ         $0x00000400, R11
 	DECQ         R12
-	JNZ          row322
+	JNZ          row378
 	VADDPD       Y11, Y7, Y7
 	VADDPD       Y12, Y8, Y8
 	VADDPD       Y13, Y9, Y9
@@ -7303,9 +8375,423 @@ row322:
 	VMOVSD       X4, (R12)(R11*8)
 	MOVQ         c+0(FP), R11
 	INCQ         136(R11)
-	JMP          block309
+	JMP          block365
 
-end312:
+end368:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1F64AVX2(c *Call)
+// Requires: AVX, CMOV
+TEXT ·rewardNEpStepsKeep1Alpha1F64AVX2(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD (DI), Y1
+	XORQ         SI, SI
+
+loop379:
+	CMPQ    CX, $0x00000010
+	JLT     done380
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y4
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y1, Y2, Y5
+	VADDPD  Y5, Y3, Y3
+	VMOVUPD (R8)(SI*1), Y5
+	VADDPD  Y2, Y5, Y2
+	VMOVUPD Y4, (R9)(SI*1)
+	VMOVUPD Y3, (R10)(SI*1)
+	VMOVUPD Y2, (AX)(SI*1)
+	VMOVUPD 32(DX)(SI*1), Y2
+	VMOVUPD 32(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y4
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y1, Y2, Y5
+	VADDPD  Y5, Y3, Y3
+	VMOVUPD 32(R8)(SI*1), Y5
+	VADDPD  Y2, Y5, Y2
+	VMOVUPD Y4, 32(R9)(SI*1)
+	VMOVUPD Y3, 32(R10)(SI*1)
+	VMOVUPD Y2, 32(AX)(SI*1)
+	VMOVUPD 64(DX)(SI*1), Y2
+	VMOVUPD 64(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y4
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y1, Y2, Y5
+	VADDPD  Y5, Y3, Y3
+	VMOVUPD 64(R8)(SI*1), Y5
+	VADDPD  Y2, Y5, Y2
+	VMOVUPD Y4, 64(R9)(SI*1)
+	VMOVUPD Y3, 64(R10)(SI*1)
+	VMOVUPD Y2, 64(AX)(SI*1)
+	VMOVUPD 96(DX)(SI*1), Y2
+	VMOVUPD 96(BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y4
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y1, Y2, Y5
+	VADDPD  Y5, Y3, Y3
+	VMOVUPD 96(R8)(SI*1), Y5
+	VADDPD  Y2, Y5, Y2
+	VMOVUPD Y4, 96(R9)(SI*1)
+	VMOVUPD Y3, 96(R10)(SI*1)
+	VMOVUPD Y2, 96(AX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x00000010, CX
+	JMP     loop379
+
+done380:
+loop381:
+	CMPQ    CX, $0x00000004
+	JLT     done382
+	VMOVUPD (DX)(SI*1), Y2
+	VMOVUPD (BX)(SI*1), Y3
+	VSUBPD  Y3, Y2, Y4
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y1, Y2, Y5
+	VADDPD  Y5, Y3, Y3
+	VMOVUPD (R8)(SI*1), Y5
+	VADDPD  Y2, Y5, Y2
+	VMOVUPD Y4, (R9)(SI*1)
+	VMOVUPD Y3, (R10)(SI*1)
+	VMOVUPD Y2, (AX)(SI*1)
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000004, CX
+	JMP     loop381
+
+done382:
+	TESTQ      CX, CX
+	JZ         end383
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R11
+	SUBQ       CX, R11
+	XORQ       CX, CX
+	CMPQ       R11, $0x00000000
+	CMOVQLT    CX, R11
+	VMOVUPS    (DI)(R11*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y5
+	VMULPD     Y0, Y4, Y0
+	VMULPD     Y1, Y3, Y1
+	VADDPD     Y1, Y0, Y0
+	VMASKMOVPD (R8)(SI*1), Y2, Y1
+	VADDPD     Y3, Y1, Y1
+	VMASKMOVPD Y5, Y2, (R9)(SI*1)
+	VMASKMOVPD Y0, Y2, (R10)(SI*1)
+	VMASKMOVPD Y1, Y2, (AX)(SI*1)
+
+end383:
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1StreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rewardNEpStepsKeep1Alpha1StreamingF64AVX2(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD (DI), Y1
+	XORQ         SI, SI
+
+loop384:
+	CMPQ     CX, $0x00000010
+	JLT      done385
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y4
+	VMULPD   Y0, Y3, Y3
+	VMULPD   Y1, Y2, Y5
+	VADDPD   Y5, Y3, Y3
+	VMOVUPD  (R8)(SI*1), Y5
+	VADDPD   Y2, Y5, Y2
+	VMOVNTPD Y4, (R9)(SI*1)
+	VMOVNTPD Y3, (R10)(SI*1)
+	VMOVNTPD Y2, (AX)(SI*1)
+	VMOVUPD  32(DX)(SI*1), Y2
+	VMOVUPD  32(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y4
+	VMULPD   Y0, Y3, Y3
+	VMULPD   Y1, Y2, Y5
+	VADDPD   Y5, Y3, Y3
+	VMOVUPD  32(R8)(SI*1), Y5
+	VADDPD   Y2, Y5, Y2
+	VMOVNTPD Y4, 32(R9)(SI*1)
+	VMOVNTPD Y3, 32(R10)(SI*1)
+	VMOVNTPD Y2, 32(AX)(SI*1)
+	VMOVUPD  64(DX)(SI*1), Y2
+	VMOVUPD  64(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y4
+	VMULPD   Y0, Y3, Y3
+	VMULPD   Y1, Y2, Y5
+	VADDPD   Y5, Y3, Y3
+	VMOVUPD  64(R8)(SI*1), Y5
+	VADDPD   Y2, Y5, Y2
+	VMOVNTPD Y4, 64(R9)(SI*1)
+	VMOVNTPD Y3, 64(R10)(SI*1)
+	VMOVNTPD Y2, 64(AX)(SI*1)
+	VMOVUPD  96(DX)(SI*1), Y2
+	VMOVUPD  96(BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y4
+	VMULPD   Y0, Y3, Y3
+	VMULPD   Y1, Y2, Y5
+	VADDPD   Y5, Y3, Y3
+	VMOVUPD  96(R8)(SI*1), Y5
+	VADDPD   Y2, Y5, Y2
+	VMOVNTPD Y4, 96(R9)(SI*1)
+	VMOVNTPD Y3, 96(R10)(SI*1)
+	VMOVNTPD Y2, 96(AX)(SI*1)
+	ADDQ     $0x00000080, SI
+	SUBQ     $0x00000010, CX
+	JMP      loop384
+
+done385:
+loop386:
+	CMPQ     CX, $0x00000004
+	JLT      done387
+	VMOVUPD  (DX)(SI*1), Y2
+	VMOVUPD  (BX)(SI*1), Y3
+	VSUBPD   Y3, Y2, Y4
+	VMULPD   Y0, Y3, Y3
+	VMULPD   Y1, Y2, Y5
+	VADDPD   Y5, Y3, Y3
+	VMOVUPD  (R8)(SI*1), Y5
+	VADDPD   Y2, Y5, Y2
+	VMOVNTPD Y4, (R9)(SI*1)
+	VMOVNTPD Y3, (R10)(SI*1)
+	VMOVNTPD Y2, (AX)(SI*1)
+	ADDQ     $0x00000020, SI
+	SUBQ     $0x00000004, CX
+	JMP      loop386
+
+done387:
+	TESTQ      CX, CX
+	JZ         end388
+	LEAQ       onesF64AVX2<>+0(SB), DI
+	MOVQ       $0x00000004, R11
+	SUBQ       CX, R11
+	XORQ       CX, CX
+	CMPQ       R11, $0x00000000
+	CMOVQLT    CX, R11
+	VMOVUPS    (DI)(R11*8), Y2
+	VMASKMOVPD (DX)(SI*1), Y2, Y3
+	VMASKMOVPD (BX)(SI*1), Y2, Y4
+	VSUBPD     Y4, Y3, Y5
+	VMULPD     Y0, Y4, Y0
+	VMULPD     Y1, Y3, Y1
+	VADDPD     Y1, Y0, Y0
+	VMASKMOVPD (R8)(SI*1), Y2, Y1
+	VADDPD     Y3, Y1, Y1
+	VMASKMOVPD Y5, Y2, (R9)(SI*1)
+	VMASKMOVPD Y0, Y2, (R10)(SI*1)
+	VMASKMOVPD Y1, Y2, (AX)(SI*1)
+
+end388:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1F64AVX2(c *Call)
+// Requires: AVX, CMOV
+TEXT ·rewardEvolveNEpStepsKeep1Rate1F64AVX2(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSD (DX), Y0
+	VBROADCASTSD (SI), Y1
+	XORQ         DX, DX
+
+loop389:
+	CMPQ    CX, $0x00000010
+	JLT     done390
+	VMOVUPD (BX)(DX*1), Y2
+	VMULPD  Y2, Y0, Y2
+	VMOVUPD (DI)(DX*1), Y3
+	VMOVUPD (R8)(DX*1), Y4
+	VDIVPD  Y4, Y3, Y3
+	VMULPD  Y3, Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, (AX)(DX*1)
+	VMOVUPD 32(BX)(DX*1), Y2
+	VMULPD  Y2, Y0, Y2
+	VMOVUPD 32(DI)(DX*1), Y3
+	VMOVUPD 32(R8)(DX*1), Y4
+	VDIVPD  Y4, Y3, Y3
+	VMULPD  Y3, Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 32(AX)(DX*1)
+	VMOVUPD 64(BX)(DX*1), Y2
+	VMULPD  Y2, Y0, Y2
+	VMOVUPD 64(DI)(DX*1), Y3
+	VMOVUPD 64(R8)(DX*1), Y4
+	VDIVPD  Y4, Y3, Y3
+	VMULPD  Y3, Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 64(AX)(DX*1)
+	VMOVUPD 96(BX)(DX*1), Y2
+	VMULPD  Y2, Y0, Y2
+	VMOVUPD 96(DI)(DX*1), Y3
+	VMOVUPD 96(R8)(DX*1), Y4
+	VDIVPD  Y4, Y3, Y3
+	VMULPD  Y3, Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, 96(AX)(DX*1)
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000010, CX
+	JMP     loop389
+
+done390:
+loop391:
+	CMPQ    CX, $0x00000004
+	JLT     done392
+	VMOVUPD (BX)(DX*1), Y2
+	VMULPD  Y2, Y0, Y2
+	VMOVUPD (DI)(DX*1), Y3
+	VMOVUPD (R8)(DX*1), Y4
+	VDIVPD  Y4, Y3, Y3
+	VMULPD  Y3, Y1, Y3
+	VADDPD  Y3, Y2, Y2
+	VMOVUPD Y2, (AX)(DX*1)
+	ADDQ    $0x00000020, DX
+	SUBQ    $0x00000004, CX
+	JMP     loop391
+
+done392:
+	TESTQ      CX, CX
+	JZ         end393
+	LEAQ       onesF64AVX2<>+0(SB), SI
+	MOVQ       $0x00000004, R9
+	SUBQ       CX, R9
+	XORQ       CX, CX
+	CMPQ       R9, $0x00000000
+	CMOVQLT    CX, R9
+	VMOVUPS    (SI)(R9*8), Y2
+	VMASKMOVPD (BX)(DX*1), Y2, Y3
+	VMULPD     Y3, Y0, Y0
+	VMASKMOVPD (DI)(DX*1), Y2, Y3
+	VMASKMOVPD (R8)(DX*1), Y2, Y4
+	VDIVPD     Y4, Y3, Y3
+	VMULPD     Y3, Y1, Y1
+	VADDPD     Y1, Y0, Y0
+	VMASKMOVPD Y0, Y2, (AX)(DX*1)
+
+end393:
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX2(c *Call)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX2(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSD (DX), Y0
+	VBROADCASTSD (SI), Y1
+	XORQ         DX, DX
+
+loop394:
+	CMPQ     CX, $0x00000010
+	JLT      done395
+	VMOVUPD  (BX)(DX*1), Y2
+	VMULPD   Y2, Y0, Y2
+	VMOVUPD  (DI)(DX*1), Y3
+	VMOVUPD  (R8)(DX*1), Y4
+	VDIVPD   Y4, Y3, Y3
+	VMULPD   Y3, Y1, Y3
+	VADDPD   Y3, Y2, Y2
+	VMOVNTPD Y2, (AX)(DX*1)
+	VMOVUPD  32(BX)(DX*1), Y2
+	VMULPD   Y2, Y0, Y2
+	VMOVUPD  32(DI)(DX*1), Y3
+	VMOVUPD  32(R8)(DX*1), Y4
+	VDIVPD   Y4, Y3, Y3
+	VMULPD   Y3, Y1, Y3
+	VADDPD   Y3, Y2, Y2
+	VMOVNTPD Y2, 32(AX)(DX*1)
+	VMOVUPD  64(BX)(DX*1), Y2
+	VMULPD   Y2, Y0, Y2
+	VMOVUPD  64(DI)(DX*1), Y3
+	VMOVUPD  64(R8)(DX*1), Y4
+	VDIVPD   Y4, Y3, Y3
+	VMULPD   Y3, Y1, Y3
+	VADDPD   Y3, Y2, Y2
+	VMOVNTPD Y2, 64(AX)(DX*1)
+	VMOVUPD  96(BX)(DX*1), Y2
+	VMULPD   Y2, Y0, Y2
+	VMOVUPD  96(DI)(DX*1), Y3
+	VMOVUPD  96(R8)(DX*1), Y4
+	VDIVPD   Y4, Y3, Y3
+	VMULPD   Y3, Y1, Y3
+	VADDPD   Y3, Y2, Y2
+	VMOVNTPD Y2, 96(AX)(DX*1)
+	ADDQ     $0x00000080, DX
+	SUBQ     $0x00000010, CX
+	JMP      loop394
+
+done395:
+loop396:
+	CMPQ     CX, $0x00000004
+	JLT      done397
+	VMOVUPD  (BX)(DX*1), Y2
+	VMULPD   Y2, Y0, Y2
+	VMOVUPD  (DI)(DX*1), Y3
+	VMOVUPD  (R8)(DX*1), Y4
+	VDIVPD   Y4, Y3, Y3
+	VMULPD   Y3, Y1, Y3
+	VADDPD   Y3, Y2, Y2
+	VMOVNTPD Y2, (AX)(DX*1)
+	ADDQ     $0x00000020, DX
+	SUBQ     $0x00000004, CX
+	JMP      loop396
+
+done397:
+	TESTQ      CX, CX
+	JZ         end398
+	LEAQ       onesF64AVX2<>+0(SB), SI
+	MOVQ       $0x00000004, R9
+	SUBQ       CX, R9
+	XORQ       CX, CX
+	CMPQ       R9, $0x00000000
+	CMOVQLT    CX, R9
+	VMOVUPS    (SI)(R9*8), Y2
+	VMASKMOVPD (BX)(DX*1), Y2, Y3
+	VMULPD     Y3, Y0, Y0
+	VMASKMOVPD (DI)(DX*1), Y2, Y3
+	VMASKMOVPD (R8)(DX*1), Y2, Y4
+	VDIVPD     Y4, Y3, Y3
+	VMULPD     Y3, Y1, Y1
+	VADDPD     Y1, Y0, Y0
+	VMASKMOVPD Y0, Y2, (AX)(DX*1)
+
+end398:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7319,9 +8805,9 @@ TEXT ·negF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop323:
+loop399:
 	CMPQ    AX, $0x00000010
-	JLT     done324
+	JLT     done400
 	VMOVUPD (CX)(BX*1), Y1
 	VXORPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -7336,22 +8822,22 @@ loop323:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop323
+	JMP     loop399
 
-done324:
-loop325:
+done400:
+loop401:
 	CMPQ    AX, $0x00000004
-	JLT     done326
+	JLT     done402
 	VMOVUPD (CX)(BX*1), Y1
 	VXORPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop325
+	JMP     loop401
 
-done326:
+done402:
 	TESTQ      AX, AX
-	JZ         end327
+	JZ         end403
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7363,7 +8849,7 @@ done326:
 	VXORPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end327:
+end403:
 	VZEROUPPER
 	RET
 
@@ -7376,9 +8862,9 @@ TEXT ·absF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop328:
+loop404:
 	CMPQ    AX, $0x00000010
-	JLT     done329
+	JLT     done405
 	VMOVUPD (CX)(BX*1), Y1
 	VANDNPD Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -7393,22 +8879,22 @@ loop328:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop328
+	JMP     loop404
 
-done329:
-loop330:
+done405:
+loop406:
 	CMPQ    AX, $0x00000004
-	JLT     done331
+	JLT     done407
 	VMOVUPD (CX)(BX*1), Y1
 	VANDNPD Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop330
+	JMP     loop406
 
-done331:
+done407:
 	TESTQ      AX, AX
-	JZ         end332
+	JZ         end408
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7420,7 +8906,7 @@ done331:
 	VANDNPD    Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end332:
+end408:
 	VZEROUPPER
 	RET
 
@@ -7435,9 +8921,9 @@ TEXT ·signF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y2
 	XORQ         BX, BX
 
-loop333:
+loop409:
 	CMPQ      AX, $0x00000010
-	JLT       done334
+	JLT       done410
 	VMOVUPD   (CX)(BX*1), Y3
 	VCMPPD    $0x0c, Y0, Y3, Y4
 	VANDPD    Y3, Y2, Y5
@@ -7464,12 +8950,12 @@ loop333:
 	VMOVUPD   Y3, 96(DX)(BX*1)
 	ADDQ      $0x00000080, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop333
+	JMP       loop409
 
-done334:
-loop335:
+done410:
+loop411:
 	CMPQ      AX, $0x00000004
-	JLT       done336
+	JLT       done412
 	VMOVUPD   (CX)(BX*1), Y3
 	VCMPPD    $0x0c, Y0, Y3, Y4
 	VANDPD    Y3, Y2, Y5
@@ -7478,11 +8964,11 @@ loop335:
 	VMOVUPD   Y3, (DX)(BX*1)
 	ADDQ      $0x00000020, BX
 	SUBQ      $0x00000004, AX
-	JMP       loop335
+	JMP       loop411
 
-done336:
+done412:
 	TESTQ      AX, AX
-	JZ         end337
+	JZ         end413
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7497,7 +8983,7 @@ done336:
 	VBLENDVPD  Y0, Y1, Y4, Y0
 	VMASKMOVPD Y0, Y3, (DX)(BX*1)
 
-end337:
+end413:
 	VZEROUPPER
 	RET
 
@@ -7509,9 +8995,9 @@ TEXT ·sqrtF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop338:
+loop414:
 	CMPQ    AX, $0x00000010
-	JLT     done339
+	JLT     done415
 	VMOVUPD (CX)(BX*1), Y0
 	VSQRTPD Y0, Y0
 	VMOVUPD Y0, (DX)(BX*1)
@@ -7526,22 +9012,22 @@ loop338:
 	VMOVUPD Y0, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop338
+	JMP     loop414
 
-done339:
-loop340:
+done415:
+loop416:
 	CMPQ    AX, $0x00000004
-	JLT     done341
+	JLT     done417
 	VMOVUPD (CX)(BX*1), Y0
 	VSQRTPD Y0, Y0
 	VMOVUPD Y0, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop340
+	JMP     loop416
 
-done341:
+done417:
 	TESTQ      AX, AX
-	JZ         end342
+	JZ         end418
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7553,7 +9039,7 @@ done341:
 	VSQRTPD    Y1, Y1
 	VMASKMOVPD Y1, Y0, (DX)(BX*1)
 
-end342:
+end418:
 	VZEROUPPER
 	RET
 
@@ -7569,9 +9055,9 @@ TEXT ·pow2F64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y3
 	XORQ         BX, BX
 
-loop343:
+loop419:
 	CMPQ      AX, $0x00000010
-	JLT       done344
+	JLT       done420
 	VMOVUPD   (CX)(BX*1), Y4
 	VMAXPD    Y0, Y4, Y5
 	VMINPD    Y1, Y5, Y5
@@ -7610,12 +9096,12 @@ loop343:
 	VMOVUPD   Y4, 96(DX)(BX*1)
 	ADDQ      $0x00000080, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop343
+	JMP       loop419
 
-done344:
-loop345:
+done420:
+loop421:
 	CMPQ      AX, $0x00000004
-	JLT       done346
+	JLT       done422
 	VMOVUPD   (CX)(BX*1), Y4
 	VMAXPD    Y0, Y4, Y5
 	VMINPD    Y1, Y5, Y5
@@ -7627,11 +9113,11 @@ loop345:
 	VMOVUPD   Y4, (DX)(BX*1)
 	ADDQ      $0x00000020, BX
 	SUBQ      $0x00000004, AX
-	JMP       loop345
+	JMP       loop421
 
-done346:
+done422:
 	TESTQ      AX, AX
-	JZ         end347
+	JZ         end423
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7649,7 +9135,7 @@ done346:
 	VBLENDVPD  Y1, Y5, Y0, Y0
 	VMASKMOVPD Y0, Y4, (DX)(BX*1)
 
-end347:
+end423:
 	VZEROUPPER
 	RET
 
@@ -7673,9 +9159,9 @@ TEXT ·exponentF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD biasedF64AVX2<>+0(SB), Y2
 	XORQ         BX, BX
 
-loop348:
+loop424:
 	CMPQ      AX, $0x00000010
-	JLT       done349
+	JLT       done425
 	VMOVUPD   (CX)(BX*1), Y3
 	VANDPD    Y0, Y3, Y4
 	VPSRLQ    $0x34, Y4, Y4
@@ -7710,12 +9196,12 @@ loop348:
 	VMOVUPD   Y3, 96(DX)(BX*1)
 	ADDQ      $0x00000080, BX
 	SUBQ      $0x00000010, AX
-	JMP       loop348
+	JMP       loop424
 
-done349:
-loop350:
+done425:
+loop426:
 	CMPQ      AX, $0x00000004
-	JLT       done351
+	JLT       done427
 	VMOVUPD   (CX)(BX*1), Y3
 	VANDPD    Y0, Y3, Y4
 	VPSRLQ    $0x34, Y4, Y4
@@ -7726,11 +9212,11 @@ loop350:
 	VMOVUPD   Y3, (DX)(BX*1)
 	ADDQ      $0x00000020, BX
 	SUBQ      $0x00000004, AX
-	JMP       loop350
+	JMP       loop426
 
-done351:
+done427:
 	TESTQ      AX, AX
-	JZ         end352
+	JZ         end428
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -7747,7 +9233,7 @@ done351:
 	VBLENDVPD  Y1, Y4, Y0, Y0
 	VMASKMOVPD Y0, Y3, (DX)(BX*1)
 
-end352:
+end428:
 	VZEROUPPER
 	RET
 
@@ -7769,9 +9255,9 @@ TEXT ·addF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop353:
+loop429:
 	CMPQ    AX, $0x00000010
-	JLT     done354
+	JLT     done430
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VADDPD  Y1, Y0, Y0
@@ -7790,23 +9276,23 @@ loop353:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop353
+	JMP     loop429
 
-done354:
-loop355:
+done430:
+loop431:
 	CMPQ    AX, $0x00000004
-	JLT     done356
+	JLT     done432
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VADDPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop355
+	JMP     loop431
 
-done356:
+done432:
 	TESTQ      AX, AX
-	JZ         end357
+	JZ         end433
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7819,7 +9305,7 @@ done356:
 	VADDPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end357:
+end433:
 	VZEROUPPER
 	RET
 
@@ -7832,9 +9318,9 @@ TEXT ·subF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop358:
+loop434:
 	CMPQ    AX, $0x00000010
-	JLT     done359
+	JLT     done435
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VSUBPD  Y1, Y0, Y0
@@ -7853,23 +9339,23 @@ loop358:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop358
+	JMP     loop434
 
-done359:
-loop360:
+done435:
+loop436:
 	CMPQ    AX, $0x00000004
-	JLT     done361
+	JLT     done437
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VSUBPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop360
+	JMP     loop436
 
-done361:
+done437:
 	TESTQ      AX, AX
-	JZ         end362
+	JZ         end438
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7882,7 +9368,7 @@ done361:
 	VSUBPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end362:
+end438:
 	VZEROUPPER
 	RET
 
@@ -7895,9 +9381,9 @@ TEXT ·mulF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop363:
+loop439:
 	CMPQ    AX, $0x00000010
-	JLT     done364
+	JLT     done440
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMULPD  Y1, Y0, Y0
@@ -7916,23 +9402,23 @@ loop363:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop363
+	JMP     loop439
 
-done364:
-loop365:
+done440:
+loop441:
 	CMPQ    AX, $0x00000004
-	JLT     done366
+	JLT     done442
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMULPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop365
+	JMP     loop441
 
-done366:
+done442:
 	TESTQ      AX, AX
-	JZ         end367
+	JZ         end443
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -7945,7 +9431,7 @@ done366:
 	VMULPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end367:
+end443:
 	VZEROUPPER
 	RET
 
@@ -7958,9 +9444,9 @@ TEXT ·divF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop368:
+loop444:
 	CMPQ    AX, $0x00000010
-	JLT     done369
+	JLT     done445
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VDIVPD  Y1, Y0, Y0
@@ -7979,23 +9465,23 @@ loop368:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop368
+	JMP     loop444
 
-done369:
-loop370:
+done445:
+loop446:
 	CMPQ    AX, $0x00000004
-	JLT     done371
+	JLT     done447
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VDIVPD  Y1, Y0, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop370
+	JMP     loop446
 
-done371:
+done447:
 	TESTQ      AX, AX
-	JZ         end372
+	JZ         end448
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8008,7 +9494,7 @@ done371:
 	VDIVPD     Y2, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end372:
+end448:
 	VZEROUPPER
 	RET
 
@@ -8021,9 +9507,9 @@ TEXT ·minF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop373:
+loop449:
 	CMPQ    AX, $0x00000010
-	JLT     done374
+	JLT     done450
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -8050,12 +9536,12 @@ loop373:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop373
+	JMP     loop449
 
-done374:
-loop375:
+done450:
+loop451:
 	CMPQ    AX, $0x00000004
-	JLT     done376
+	JLT     done452
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VMINPD  Y0, Y1, Y2
@@ -8064,11 +9550,11 @@ loop375:
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop375
+	JMP     loop451
 
-done376:
+done452:
 	TESTQ      AX, AX
-	JZ         end377
+	JZ         end453
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8083,7 +9569,7 @@ done376:
 	VORPD      Y3, Y1, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end377:
+end453:
 	VZEROUPPER
 	RET
 
@@ -8096,9 +9582,9 @@ TEXT ·maxF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop378:
+loop454:
 	CMPQ      AX, $0x00000010
-	JLT       done379
+	JLT       done455
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -8137,12 +9623,12 @@ loop378:
 	VMOVUPD   Y0, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop378
+	JMP       loop454
 
-done379:
-loop380:
+done455:
+loop456:
 	CMPQ      AX, $0x00000004
-	JLT       done381
+	JLT       done457
 	VMOVUPD   (CX)(SI*1), Y0
 	VMOVUPD   (DX)(SI*1), Y1
 	VMAXPD    Y0, Y1, Y2
@@ -8154,11 +9640,11 @@ loop380:
 	VMOVUPD   Y0, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop380
+	JMP       loop456
 
-done381:
+done457:
 	TESTQ      AX, AX
-	JZ         end382
+	JZ         end458
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8176,7 +9662,7 @@ done381:
 	VBLENDVPD  Y4, Y1, Y3, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end382:
+end458:
 	VZEROUPPER
 	RET
 
@@ -8190,9 +9676,9 @@ TEXT ·fmaF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop383:
+loop459:
 	CMPQ        AX, $0x00000010
-	JLT         done384
+	JLT         done460
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -8215,12 +9701,12 @@ loop383:
 	VMOVUPD     Y2, 96(SI)(DI*1)
 	ADDQ        $0x00000080, DI
 	SUBQ        $0x00000010, AX
-	JMP         loop383
+	JMP         loop459
 
-done384:
-loop385:
+done460:
+loop461:
 	CMPQ        AX, $0x00000004
-	JLT         done386
+	JLT         done462
 	VMOVUPD     (CX)(DI*1), Y0
 	VMOVUPD     (DX)(DI*1), Y1
 	VMOVUPD     (BX)(DI*1), Y2
@@ -8228,11 +9714,11 @@ loop385:
 	VMOVUPD     Y2, (SI)(DI*1)
 	ADDQ        $0x00000020, DI
 	SUBQ        $0x00000004, AX
-	JMP         loop385
+	JMP         loop461
 
-done386:
+done462:
 	TESTQ       AX, AX
-	JZ          end387
+	JZ          end463
 	LEAQ        onesF64AVX2<>+0(SB), R8
 	MOVQ        $0x00000004, R9
 	SUBQ        AX, R9
@@ -8246,7 +9732,7 @@ done386:
 	VFMADD231PD Y2, Y1, Y3
 	VMASKMOVPD  Y3, Y0, (SI)(DI*1)
 
-end387:
+end463:
 	VZEROUPPER
 	RET
 
@@ -8260,9 +9746,9 @@ TEXT ·lessF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop388:
+loop464:
 	CMPQ    AX, $0x00000010
-	JLT     done389
+	JLT     done465
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x11, Y2, Y1, Y1
@@ -8285,12 +9771,12 @@ loop388:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop388
+	JMP     loop464
 
-done389:
-loop390:
+done465:
+loop466:
 	CMPQ    AX, $0x00000004
-	JLT     done391
+	JLT     done467
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x11, Y2, Y1, Y1
@@ -8298,11 +9784,11 @@ loop390:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop390
+	JMP     loop466
 
-done391:
+done467:
 	TESTQ      AX, AX
-	JZ         end392
+	JZ         end468
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8316,7 +9802,7 @@ done391:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end392:
+end468:
 	VZEROUPPER
 	RET
 
@@ -8330,9 +9816,9 @@ TEXT ·lessEqualF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop393:
+loop469:
 	CMPQ    AX, $0x00000010
-	JLT     done394
+	JLT     done470
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x12, Y2, Y1, Y1
@@ -8355,12 +9841,12 @@ loop393:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop393
+	JMP     loop469
 
-done394:
-loop395:
+done470:
+loop471:
 	CMPQ    AX, $0x00000004
-	JLT     done396
+	JLT     done472
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x12, Y2, Y1, Y1
@@ -8368,11 +9854,11 @@ loop395:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop395
+	JMP     loop471
 
-done396:
+done472:
 	TESTQ      AX, AX
-	JZ         end397
+	JZ         end473
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8386,7 +9872,7 @@ done396:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end397:
+end473:
 	VZEROUPPER
 	RET
 
@@ -8400,9 +9886,9 @@ TEXT ·equalF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop398:
+loop474:
 	CMPQ    AX, $0x00000010
-	JLT     done399
+	JLT     done475
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x00, Y2, Y1, Y1
@@ -8425,12 +9911,12 @@ loop398:
 	VMOVUPD Y1, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop398
+	JMP     loop474
 
-done399:
-loop400:
+done475:
+loop476:
 	CMPQ    AX, $0x00000004
-	JLT     done401
+	JLT     done477
 	VMOVUPD (CX)(SI*1), Y1
 	VMOVUPD (DX)(SI*1), Y2
 	VCMPPD  $0x00, Y2, Y1, Y1
@@ -8438,11 +9924,11 @@ loop400:
 	VMOVUPD Y1, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop400
+	JMP     loop476
 
-done401:
+done477:
 	TESTQ      AX, AX
-	JZ         end402
+	JZ         end478
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8456,7 +9942,7 @@ done401:
 	VANDPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (BX)(SI*1)
 
-end402:
+end478:
 	VZEROUPPER
 	RET
 
@@ -8469,9 +9955,9 @@ TEXT ·notF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
 	XORQ         BX, BX
 
-loop403:
+loop479:
 	CMPQ    AX, $0x00000010
-	JLT     done404
+	JLT     done480
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
@@ -8486,22 +9972,22 @@ loop403:
 	VMOVUPD Y1, 96(DX)(BX*1)
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000010, AX
-	JMP     loop403
+	JMP     loop479
 
-done404:
-loop405:
+done480:
+loop481:
 	CMPQ    AX, $0x00000004
-	JLT     done406
+	JLT     done482
 	VMOVUPD (CX)(BX*1), Y1
 	VSUBPD  Y1, Y0, Y1
 	VMOVUPD Y1, (DX)(BX*1)
 	ADDQ    $0x00000020, BX
 	SUBQ    $0x00000004, AX
-	JMP     loop405
+	JMP     loop481
 
-done406:
+done482:
 	TESTQ      AX, AX
-	JZ         end407
+	JZ         end483
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -8513,7 +9999,7 @@ done406:
 	VSUBPD     Y2, Y0, Y0
 	VMASKMOVPD Y0, Y1, (DX)(BX*1)
 
-end407:
+end483:
 	VZEROUPPER
 	RET
 
@@ -8526,9 +10012,9 @@ TEXT ·andF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop408:
+loop484:
 	CMPQ    AX, $0x00000010
-	JLT     done409
+	JLT     done485
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
@@ -8547,23 +10033,23 @@ loop408:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop408
+	JMP     loop484
 
-done409:
-loop410:
+done485:
+loop486:
 	CMPQ    AX, $0x00000004
-	JLT     done411
+	JLT     done487
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VANDPD  Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop410
+	JMP     loop486
 
-done411:
+done487:
 	TESTQ      AX, AX
-	JZ         end412
+	JZ         end488
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8576,7 +10062,7 @@ done411:
 	VANDPD     Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end412:
+end488:
 	VZEROUPPER
 	RET
 
@@ -8589,9 +10075,9 @@ TEXT ·orF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop413:
+loop489:
 	CMPQ    AX, $0x00000010
-	JLT     done414
+	JLT     done490
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
@@ -8610,23 +10096,23 @@ loop413:
 	VMOVUPD Y0, 96(BX)(SI*1)
 	ADDQ    $0x00000080, SI
 	SUBQ    $0x00000010, AX
-	JMP     loop413
+	JMP     loop489
 
-done414:
-loop415:
+done490:
+loop491:
 	CMPQ    AX, $0x00000004
-	JLT     done416
+	JLT     done492
 	VMOVUPD (CX)(SI*1), Y0
 	VMOVUPD (DX)(SI*1), Y1
 	VORPD   Y0, Y1, Y0
 	VMOVUPD Y0, (BX)(SI*1)
 	ADDQ    $0x00000020, SI
 	SUBQ    $0x00000004, AX
-	JMP     loop415
+	JMP     loop491
 
-done416:
+done492:
 	TESTQ      AX, AX
-	JZ         end417
+	JZ         end493
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8639,7 +10125,7 @@ done416:
 	VORPD      Y1, Y2, Y1
 	VMASKMOVPD Y1, Y0, (BX)(SI*1)
 
-end417:
+end493:
 	VZEROUPPER
 	RET
 
@@ -8654,9 +10140,9 @@ TEXT ·selectF64AVX2(SB), NOSPLIT, $0-40
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-loop418:
+loop494:
 	CMPQ      AX, $0x00000010
-	JLT       done419
+	JLT       done495
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -8683,12 +10169,12 @@ loop418:
 	VMOVUPD   Y1, 96(SI)(DI*1)
 	ADDQ      $0x00000080, DI
 	SUBQ      $0x00000010, AX
-	JMP       loop418
+	JMP       loop494
 
-done419:
-loop420:
+done495:
+loop496:
 	CMPQ      AX, $0x00000004
-	JLT       done421
+	JLT       done497
 	VMOVUPD   (CX)(DI*1), Y1
 	VMOVUPD   (DX)(DI*1), Y2
 	VMOVUPD   (BX)(DI*1), Y3
@@ -8697,11 +10183,11 @@ loop420:
 	VMOVUPD   Y1, (SI)(DI*1)
 	ADDQ      $0x00000020, DI
 	SUBQ      $0x00000004, AX
-	JMP       loop420
+	JMP       loop496
 
-done421:
+done497:
 	TESTQ      AX, AX
-	JZ         end422
+	JZ         end498
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       AX, R9
@@ -8716,7 +10202,7 @@ done421:
 	VBLENDVPD  Y0, Y3, Y4, Y0
 	VMASKMOVPD Y0, Y1, (SI)(DI*1)
 
-end422:
+end498:
 	VZEROUPPER
 	RET
 
@@ -8732,9 +10218,9 @@ TEXT ·signOfSubF64AVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX2<>+0(SB), Y2
 	XORQ         SI, SI
 
-loop423:
+loop499:
 	CMPQ      AX, $0x00000010
-	JLT       done424
+	JLT       done500
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -8769,12 +10255,12 @@ loop423:
 	VMOVUPD   Y3, 96(BX)(SI*1)
 	ADDQ      $0x00000080, SI
 	SUBQ      $0x00000010, AX
-	JMP       loop423
+	JMP       loop499
 
-done424:
-loop425:
+done500:
+loop501:
 	CMPQ      AX, $0x00000004
-	JLT       done426
+	JLT       done502
 	VMOVUPD   (CX)(SI*1), Y3
 	VMOVUPD   (DX)(SI*1), Y4
 	VSUBPD    Y4, Y3, Y3
@@ -8785,11 +10271,11 @@ loop425:
 	VMOVUPD   Y3, (BX)(SI*1)
 	ADDQ      $0x00000020, SI
 	SUBQ      $0x00000004, AX
-	JMP       loop425
+	JMP       loop501
 
-done426:
+done502:
 	TESTQ      AX, AX
-	JZ         end427
+	JZ         end503
 	LEAQ       onesF64AVX2<>+0(SB), DI
 	MOVQ       $0x00000004, R8
 	SUBQ       AX, R8
@@ -8806,7 +10292,7 @@ done426:
 	VBLENDVPD  Y0, Y1, Y4, Y0
 	VMASKMOVPD Y0, Y3, (BX)(SI*1)
 
-end427:
+end503:
 	VZEROUPPER
 	RET
 
@@ -8821,9 +10307,9 @@ TEXT ·countF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-loop428:
+loop504:
 	CMPQ    AX, $0x00000010
-	JLT     done429
+	JLT     done505
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	VMOVUPD 32(CX)(DX*1), Y4
@@ -8834,21 +10320,21 @@ loop428:
 	VADDPD  Y4, Y3, Y3
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop428
+	JMP     loop504
 
-done429:
-loop430:
+done505:
+loop506:
 	CMPQ    AX, $0x00000004
-	JLT     done431
+	JLT     done507
 	VMOVUPD (CX)(DX*1), Y4
 	VADDPD  Y4, Y0, Y0
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop430
+	JMP     loop506
 
-done431:
+done507:
 	TESTQ      AX, AX
-	JZ         end432
+	JZ         end508
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -8860,7 +10346,7 @@ done431:
 	VANDPD     Y4, Y5, Y4
 	VADDPD     Y4, Y0, Y0
 
-end432:
+end508:
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
@@ -8884,9 +10370,9 @@ TEXT ·countAbsF64AVX2(SB), NOSPLIT, $0-24
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 
-loop433:
+loop509:
 	CMPQ    AX, $0x00000010
-	JLT     done434
+	JLT     done510
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
@@ -8901,22 +10387,22 @@ loop433:
 	VADDPD  Y5, Y4, Y4
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x00000010, AX
-	JMP     loop433
+	JMP     loop509
 
-done434:
-loop435:
+done510:
+loop511:
 	CMPQ    AX, $0x00000004
-	JLT     done436
+	JLT     done512
 	VMOVUPD (CX)(DX*1), Y5
 	VANDNPD Y5, Y0, Y5
 	VADDPD  Y5, Y1, Y1
 	ADDQ    $0x00000020, DX
 	SUBQ    $0x00000004, AX
-	JMP     loop435
+	JMP     loop511
 
-done436:
+done512:
 	TESTQ      AX, AX
-	JZ         end437
+	JZ         end513
 	LEAQ       onesF64AVX2<>+0(SB), BX
 	MOVQ       $0x00000004, SI
 	SUBQ       AX, SI
@@ -8929,7 +10415,7 @@ done436:
 	VANDPD     Y5, Y0, Y0
 	VADDPD     Y0, Y1, Y1
 
-end437:
+end513:
 	VADDPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
@@ -8951,37 +10437,37 @@ TEXT ·treeF64AVX2(SB), $8256-24
 	ADDQ $0x0000003f, BX
 	ANDQ $-64, BX
 
-block438:
+block514:
 	TESTQ  AX, AX
-	JZ     end441
+	JZ     end517
 	MOVQ   $0x00000400, SI
 	CMPQ   AX, SI
-	JGE    whole439
+	JGE    whole515
 	MOVQ   AX, SI
 	VXORPS Y0, Y0, Y0
 	XORQ   DI, DI
 
-clear442:
+clear518:
 	VMOVUPD Y0, (BX)(DI*1)
 	ADDQ    $0x00000020, DI
 	CMPQ    DI, $0x00002000
-	JLT     clear442
+	JLT     clear518
 	SUBQ    SI, AX
 	XORQ    DI, DI
 
-loop443:
+loop519:
 	CMPQ    SI, $0x00000004
-	JLT     done444
+	JLT     done520
 	VMOVUPD (CX)(DX*1), Y0
 	VMOVUPD Y0, (BX)(DI*1)
 	ADDQ    $0x00000020, DX
 	ADDQ    $0x00000020, DI
 	SUBQ    $0x00000004, SI
-	JMP     loop443
+	JMP     loop519
 
-done444:
+done520:
 	TESTQ      SI, SI
-	JZ         end445
+	JZ         end521
 	LEAQ       onesF64AVX2<>+0(SB), R8
 	MOVQ       $0x00000004, R9
 	SUBQ       SI, R9
@@ -8993,7 +10479,7 @@ done444:
 	VANDPD     Y0, Y1, Y0
 	VMOVUPD    Y0, (BX)(DI*1)
 
-end445:
+end521:
 	MOVQ   BX, SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
@@ -9005,7 +10491,7 @@ end445:
 	VXORPS Y7, Y7, Y7
 	MOVQ   $0x00000008, DI
 
-row446:
+row522:
 	VADDPD (SI), Y0, Y0
 	VADDPD 128(SI), Y1, Y1
 	VADDPD 256(SI), Y2, Y2
@@ -9016,7 +10502,7 @@ row446:
 	VADDPD 896(SI), Y7, Y7
 	ADDQ   $0x00000400, SI
 	DECQ   DI
-	JNZ    row446
+	JNZ    row522
 	VADDPD Y4, Y0, Y0
 	VADDPD Y5, Y1, Y1
 	VADDPD Y6, Y2, Y2
@@ -9035,7 +10521,7 @@ row446:
 	VXORPS Y8, Y8, Y8
 	MOVQ   $0x00000008, DI
 
-row447:
+row523:
 	VADDPD 32(SI), Y1, Y1
 	VADDPD 160(SI), Y2, Y2
 	VADDPD 288(SI), Y3, Y3
@@ -9046,7 +10532,7 @@ row447:
 	VADDPD 928(SI), Y8, Y8
 	ADDQ   $0x00000400, SI
 	DECQ   DI
-	JNZ    row447
+	JNZ    row523
 	VADDPD Y5, Y1, Y1
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
@@ -9065,7 +10551,7 @@ row447:
 	VXORPS Y9, Y9, Y9
 	MOVQ   $0x00000008, DI
 
-row448:
+row524:
 	VADDPD 64(SI), Y2, Y2
 	VADDPD 192(SI), Y3, Y3
 	VADDPD 320(SI), Y4, Y4
@@ -9076,7 +10562,7 @@ row448:
 	VADDPD 960(SI), Y9, Y9
 	ADDQ   $0x00000400, SI
 	DECQ   DI
-	JNZ    row448
+	JNZ    row524
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
@@ -9095,7 +10581,7 @@ row448:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, DI
 
-row449:
+row525:
 	VADDPD       96(SI), Y3, Y3
 	VADDPD       224(SI), Y4, Y4
 	VADDPD       352(SI), Y5, Y5
@@ -9106,7 +10592,7 @@ row449:
 	VADDPD       992(SI), Y10, Y10
 	ADDQ         $0x00000400, SI
 	DECQ         DI
-	JNZ          row449
+	JNZ          row525
 	VADDPD       Y7, Y3, Y3
 	VADDPD       Y8, Y4, Y4
 	VADDPD       Y9, Y5, Y5
@@ -9122,9 +10608,9 @@ row449:
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	MOVSD        X0, ret+16(FP)
-	JMP          added440
+	JMP          added516
 
-whole439:
+whole515:
 	SUBQ   SI, AX
 	LEAQ   (CX)(DX*1), SI
 	MOVQ   SI, DI
@@ -9138,7 +10624,7 @@ whole439:
 	VXORPS Y7, Y7, Y7
 	MOVQ   $0x00000008, R8
 
-row450:
+row526:
 	VADDPD (DI), Y0, Y0
 	VADDPD 128(DI), Y1, Y1
 	VADDPD 256(DI), Y2, Y2
@@ -9149,7 +10635,7 @@ row450:
 	VADDPD 896(DI), Y7, Y7
 	ADDQ   $0x00000400, DI
 	DECQ   R8
-	JNZ    row450
+	JNZ    row526
 	VADDPD Y4, Y0, Y0
 	VADDPD Y5, Y1, Y1
 	VADDPD Y6, Y2, Y2
@@ -9168,7 +10654,7 @@ row450:
 	VXORPS Y8, Y8, Y8
 	MOVQ   $0x00000008, R8
 
-row451:
+row527:
 	VADDPD 32(DI), Y1, Y1
 	VADDPD 160(DI), Y2, Y2
 	VADDPD 288(DI), Y3, Y3
@@ -9179,7 +10665,7 @@ row451:
 	VADDPD 928(DI), Y8, Y8
 	ADDQ   $0x00000400, DI
 	DECQ   R8
-	JNZ    row451
+	JNZ    row527
 	VADDPD Y5, Y1, Y1
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
@@ -9198,7 +10684,7 @@ row451:
 	VXORPS Y9, Y9, Y9
 	MOVQ   $0x00000008, R8
 
-row452:
+row528:
 	VADDPD 64(DI), Y2, Y2
 	VADDPD 192(DI), Y3, Y3
 	VADDPD 320(DI), Y4, Y4
@@ -9209,7 +10695,7 @@ row452:
 	VADDPD 960(DI), Y9, Y9
 	ADDQ   $0x00000400, DI
 	DECQ   R8
-	JNZ    row452
+	JNZ    row528
 	VADDPD Y6, Y2, Y2
 	VADDPD Y7, Y3, Y3
 	VADDPD Y8, Y4, Y4
@@ -9227,7 +10713,7 @@ row452:
 	VXORPS Y10, Y10, Y10
 	MOVQ   $0x00000008, DI
 
-row453:
+row529:
 	VADDPD       96(SI), Y3, Y3
 	VADDPD       224(SI), Y4, Y4
 	VADDPD       352(SI), Y5, Y5
@@ -9238,7 +10724,7 @@ row453:
 	VADDPD       992(SI), Y10, Y10
 	ADDQ         $0x00000400, SI
 	DECQ         DI
-	JNZ          row453
+	JNZ          row529
 	VADDPD       Y7, Y3, Y3
 	VADDPD       Y8, Y4, Y4
 	VADDPD       Y9, Y5, Y5
@@ -9256,10 +10742,10 @@ row453:
 	MOVSD        X0, ret+16(FP)
 	ADDQ         $0x00002000, DX
 
-added440:
-	JMP block438
+added516:
+	JMP block514
 
-end441:
+end517:
 	VZEROUPPER
 	RET
 
@@ -9271,9 +10757,9 @@ TEXT ·streamF64AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop454:
+loop530:
 	CMPQ     AX, $0x00000010
-	JLT      done455
+	JLT      done531
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	VMOVUPD  32(CX)(BX*1), Y0
@@ -9284,21 +10770,21 @@ loop454:
 	VMOVNTPD Y0, 96(DX)(BX*1)
 	ADDQ     $0x00000080, BX
 	SUBQ     $0x00000010, AX
-	JMP      loop454
+	JMP      loop530
 
-done455:
-loop456:
+done531:
+loop532:
 	CMPQ     AX, $0x00000004
-	JLT      done457
+	JLT      done533
 	VMOVUPD  (CX)(BX*1), Y0
 	VMOVNTPD Y0, (DX)(BX*1)
 	ADDQ     $0x00000020, BX
 	SUBQ     $0x00000004, AX
-	JMP      loop456
+	JMP      loop532
 
-done457:
+done533:
 	TESTQ      AX, AX
-	JZ         end458
+	JZ         end534
 	LEAQ       onesF64AVX2<>+0(SB), SI
 	MOVQ       $0x00000004, DI
 	SUBQ       AX, DI
@@ -9309,7 +10795,7 @@ done457:
 	VMASKMOVPD (CX)(BX*1), Y0, Y1
 	VMASKMOVPD Y1, Y0, (DX)(BX*1)
 
-end458:
+end534:
 	VZEROUPPER
 	RET
 
@@ -9326,15 +10812,15 @@ TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row459:
+row535:
 	TESTQ DX, DX
-	JZ    end460
+	JZ    end536
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add461:
+add537:
 	CMPQ    SI, $0x00000010
-	JLT     added462
+	JLT     added538
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
@@ -9350,37 +10836,37 @@ add461:
 	ADDQ    $0x00000080, BX
 	ADDQ    $0x00000080, AX
 	SUBQ    $0x00000010, SI
-	JMP     add461
+	JMP     add537
 
-added462:
-add463:
+added538:
+add539:
 	CMPQ    SI, $0x00000004
-	JLT     added464
+	JLT     added540
 	VMOVUPD (AX), Y0
 	VADDPD  (BX), Y0, Y0
 	VMOVUPD Y0, (BX)
 	ADDQ    $0x00000020, BX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000004, SI
-	JMP     add463
+	JMP     add539
 
-added464:
-add465:
+added540:
+add541:
 	CMPQ   SI, $0x00000001
-	JLT    added466
+	JLT    added542
 	VMOVSD (AX), X0
 	VADDSD (BX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add465
+	JMP    add541
 
-added466:
+added542:
 	DECQ DX
-	JMP  row459
+	JMP  row535
 
-end460:
+end536:
 	VZEROUPPER
 	RET
 
@@ -9393,28 +10879,28 @@ TEXT ·repeatWideF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row467:
+row543:
 	TESTQ        BX, BX
-	JZ           end468
+	JZ           end544
 	VBROADCASTSD (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store469:
+store545:
 	CMPQ    AX, DI
-	JGE     stored470
+	JGE     stored546
 	VMOVUPD Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store469
+	JMP     store545
 
-stored470:
+stored546:
 	VMOVUPD Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row467
+	JMP     row543
 
-end468:
+end544:
 	VZEROUPPER
 	RET
 
@@ -9447,9 +10933,9 @@ TEXT ·repeatNarrowF64AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors471:
+vectors547:
 	CMPQ    R11, $0x00000002
-	JLT     last472
+	JLT     last548
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -9476,17 +10962,17 @@ vectors471:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors471
+	JMP     vectors547
 
-last472:
+last548:
 	TESTQ   R11, R11
-	JZ      end473
+	JZ      end549
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPD Y0, (BX)
 
-end473:
+end549:
 	VZEROUPPER
 	RET

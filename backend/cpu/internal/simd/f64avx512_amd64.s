@@ -516,6 +516,1130 @@ end14:
 	VZEROUPPER
 	RET
 
+// func gaussianSigma1F64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianSigma1F64AVX512(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD signbitF64AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block22:
+	TESTQ  CX, CX
+	JZ     end25
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole23
+	MOVQ   CX, R9
+	VXORPS Z2, Z2, Z2
+	XORQ   R10, R10
+
+clear26:
+	VMOVUPD Z2, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00002000
+	JLT     clear26
+	SUBQ    R9, CX
+	XORQ    R10, R10
+
+loop27:
+	CMPQ    R9, $0x00000008
+	JLT     done28
+	VMOVUPD (DX)(SI*1), Z2
+	VMOVUPD (BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z2
+	VMULPD  Z2, Z2, Z3
+	VDIVPD  Z0, Z2, Z2
+	VXORPD  Z2, Z1, Z4
+	VMOVUPD Z2, (DI)(SI*1)
+	VMOVUPD Z4, (R8)(SI*1)
+	VMOVUPD Z3, (AX)(R10*1)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, R10
+	SUBQ    $0x00000008, R9
+	JMP     loop27
+
+done28:
+	TESTQ     R9, R9
+	JZ        end29
+	MOVQ      $0x00000008, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    Z2, Z2, Z3
+	VDIVPD    Z0, Z2, Z2
+	VXORPD    Z2, Z1, Z4
+	VMOVUPD   Z2, K1, (DI)(SI*1)
+	VMOVUPD   Z4, K1, (R8)(SI*1)
+	VMOVUPD.Z Z3, K1, Z2
+	VMOVUPD   Z2, (AX)(R10*1)
+
+end29:
+	MOVQ   AX, R9
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row30:
+	VADDPD        (R9), Z2, Z2
+	VADDPD        64(R9), Z3, Z3
+	VADDPD        128(R9), Z4, Z4
+	VADDPD        192(R9), Z5, Z5
+	VADDPD        256(R9), Z6, Z6
+	VADDPD        320(R9), Z7, Z7
+	VADDPD        384(R9), Z8, Z8
+	VADDPD        448(R9), Z9, Z9
+	VADDPD        512(R9), Z10, Z10
+	VADDPD        576(R9), Z11, Z11
+	VADDPD        640(R9), Z12, Z12
+	VADDPD        704(R9), Z13, Z13
+	VADDPD        768(R9), Z14, Z14
+	VADDPD        832(R9), Z15, Z15
+	VADDPD        896(R9), Z16, Z16
+	VADDPD        960(R9), Z17, Z17
+	ADDQ          $0x00000400, R9
+	DECQ          R10
+	JNZ           row30
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+	JMP           added24
+
+whole23:
+	SUBQ   R9, CX
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R9
+
+row31:
+	VMOVUPD       (DX)(SI*1), Z18
+	VMOVUPD       (BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, (DI)(SI*1)
+	VMOVUPD       Z20, (R8)(SI*1)
+	VADDPD        Z19, Z2, Z2
+	VMOVUPD       64(DX)(SI*1), Z18
+	VMOVUPD       64(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 64(DI)(SI*1)
+	VMOVUPD       Z20, 64(R8)(SI*1)
+	VADDPD        Z19, Z3, Z3
+	VMOVUPD       128(DX)(SI*1), Z18
+	VMOVUPD       128(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 128(DI)(SI*1)
+	VMOVUPD       Z20, 128(R8)(SI*1)
+	VADDPD        Z19, Z4, Z4
+	VMOVUPD       192(DX)(SI*1), Z18
+	VMOVUPD       192(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 192(DI)(SI*1)
+	VMOVUPD       Z20, 192(R8)(SI*1)
+	VADDPD        Z19, Z5, Z5
+	VMOVUPD       256(DX)(SI*1), Z18
+	VMOVUPD       256(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 256(DI)(SI*1)
+	VMOVUPD       Z20, 256(R8)(SI*1)
+	VADDPD        Z19, Z6, Z6
+	VMOVUPD       320(DX)(SI*1), Z18
+	VMOVUPD       320(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 320(DI)(SI*1)
+	VMOVUPD       Z20, 320(R8)(SI*1)
+	VADDPD        Z19, Z7, Z7
+	VMOVUPD       384(DX)(SI*1), Z18
+	VMOVUPD       384(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 384(DI)(SI*1)
+	VMOVUPD       Z20, 384(R8)(SI*1)
+	VADDPD        Z19, Z8, Z8
+	VMOVUPD       448(DX)(SI*1), Z18
+	VMOVUPD       448(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 448(DI)(SI*1)
+	VMOVUPD       Z20, 448(R8)(SI*1)
+	VADDPD        Z19, Z9, Z9
+	VMOVUPD       512(DX)(SI*1), Z18
+	VMOVUPD       512(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 512(DI)(SI*1)
+	VMOVUPD       Z20, 512(R8)(SI*1)
+	VADDPD        Z19, Z10, Z10
+	VMOVUPD       576(DX)(SI*1), Z18
+	VMOVUPD       576(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 576(DI)(SI*1)
+	VMOVUPD       Z20, 576(R8)(SI*1)
+	VADDPD        Z19, Z11, Z11
+	VMOVUPD       640(DX)(SI*1), Z18
+	VMOVUPD       640(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 640(DI)(SI*1)
+	VMOVUPD       Z20, 640(R8)(SI*1)
+	VADDPD        Z19, Z12, Z12
+	VMOVUPD       704(DX)(SI*1), Z18
+	VMOVUPD       704(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 704(DI)(SI*1)
+	VMOVUPD       Z20, 704(R8)(SI*1)
+	VADDPD        Z19, Z13, Z13
+	VMOVUPD       768(DX)(SI*1), Z18
+	VMOVUPD       768(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 768(DI)(SI*1)
+	VMOVUPD       Z20, 768(R8)(SI*1)
+	VADDPD        Z19, Z14, Z14
+	VMOVUPD       832(DX)(SI*1), Z18
+	VMOVUPD       832(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 832(DI)(SI*1)
+	VMOVUPD       Z20, 832(R8)(SI*1)
+	VADDPD        Z19, Z15, Z15
+	VMOVUPD       896(DX)(SI*1), Z18
+	VMOVUPD       896(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 896(DI)(SI*1)
+	VMOVUPD       Z20, 896(R8)(SI*1)
+	VADDPD        Z19, Z16, Z16
+	VMOVUPD       960(DX)(SI*1), Z18
+	VMOVUPD       960(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 960(DI)(SI*1)
+	VMOVUPD       Z20, 960(R8)(SI*1)
+	VADDPD        Z19, Z17, Z17
+	ADDQ          $0x00000400, SI
+	DECQ          R9
+	JNZ           row31
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+
+added24:
+	MOVQ c+0(FP), R9
+	INCQ 136(R9)
+	JMP  block22
+
+end25:
+	VZEROUPPER
+	RET
+
+// func gaussianSigma1StreamingF64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianSigma1StreamingF64AVX512(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         72(AX), DI
+	MOVQ         80(AX), R8
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD signbitF64AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block32:
+	TESTQ  CX, CX
+	JZ     end35
+	MOVQ   $0x00000400, R9
+	CMPQ   CX, R9
+	JGE    whole33
+	MOVQ   CX, R9
+	VXORPS Z2, Z2, Z2
+	XORQ   R10, R10
+
+clear36:
+	VMOVUPD Z2, (AX)(R10*1)
+	ADDQ    $0x00000040, R10
+	CMPQ    R10, $0x00002000
+	JLT     clear36
+
+whole33:
+	SUBQ R9, CX
+	XORQ R10, R10
+
+loop37:
+	CMPQ     R9, $0x00000020
+	JLT      done38
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, (DI)(SI*1)
+	VMOVNTPD Z4, (R8)(SI*1)
+	VMOVUPD  Z3, (AX)(R10*1)
+	VMOVUPD  64(DX)(SI*1), Z2
+	VMOVUPD  64(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 64(DI)(SI*1)
+	VMOVNTPD Z4, 64(R8)(SI*1)
+	VMOVUPD  Z3, 64(AX)(R10*1)
+	VMOVUPD  128(DX)(SI*1), Z2
+	VMOVUPD  128(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 128(DI)(SI*1)
+	VMOVNTPD Z4, 128(R8)(SI*1)
+	VMOVUPD  Z3, 128(AX)(R10*1)
+	VMOVUPD  192(DX)(SI*1), Z2
+	VMOVUPD  192(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 192(DI)(SI*1)
+	VMOVNTPD Z4, 192(R8)(SI*1)
+	VMOVUPD  Z3, 192(AX)(R10*1)
+	ADDQ     $0x00000100, SI
+	ADDQ     $0x00000100, R10
+	SUBQ     $0x00000020, R9
+	JMP      loop37
+
+done38:
+loop39:
+	CMPQ     R9, $0x00000008
+	JLT      done40
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, (DI)(SI*1)
+	VMOVNTPD Z4, (R8)(SI*1)
+	VMOVUPD  Z3, (AX)(R10*1)
+	ADDQ     $0x00000040, SI
+	ADDQ     $0x00000040, R10
+	SUBQ     $0x00000008, R9
+	JMP      loop39
+
+done40:
+	TESTQ     R9, R9
+	JZ        end41
+	MOVQ      $0x00000008, R11
+	CMPQ      R9, R11
+	CMOVQGT   R11, R9
+	MOVQ      $-1, R11
+	BZHIQ     R9, R11, R11
+	KMOVQ     R11, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    Z2, Z2, Z3
+	VDIVPD    Z0, Z2, Z2
+	VXORPD    Z2, Z1, Z4
+	VMOVUPD   Z2, K1, (DI)(SI*1)
+	VMOVUPD   Z4, K1, (R8)(SI*1)
+	VMOVUPD.Z Z3, K1, Z2
+	VMOVUPD   Z2, (AX)(R10*1)
+
+end41:
+	MOVQ   AX, R9
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row42:
+	VADDPD        (R9), Z2, Z2
+	VADDPD        64(R9), Z3, Z3
+	VADDPD        128(R9), Z4, Z4
+	VADDPD        192(R9), Z5, Z5
+	VADDPD        256(R9), Z6, Z6
+	VADDPD        320(R9), Z7, Z7
+	VADDPD        384(R9), Z8, Z8
+	VADDPD        448(R9), Z9, Z9
+	VADDPD        512(R9), Z10, Z10
+	VADDPD        576(R9), Z11, Z11
+	VADDPD        640(R9), Z12, Z12
+	VADDPD        704(R9), Z13, Z13
+	VADDPD        768(R9), Z14, Z14
+	VADDPD        832(R9), Z15, Z15
+	VADDPD        896(R9), Z16, Z16
+	VADDPD        960(R9), Z17, Z17
+	ADDQ          $0x00000400, R9
+	DECQ          R10
+	JNZ           row42
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R9
+	MOVQ          104(R9), R10
+	MOVQ          136(R9), R9
+	VMOVSD        X2, (R10)(R9*8)
+	MOVQ          c+0(FP), R9
+	INCQ          136(R9)
+	JMP           block32
+
+end35:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1F64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·gaussianMaskSigma1F64AVX512(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD signbitF64AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block43:
+	TESTQ  CX, CX
+	JZ     end46
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole44
+	MOVQ   CX, R10
+	VXORPS Z2, Z2, Z2
+	XORQ   R11, R11
+
+clear47:
+	VMOVUPD Z2, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00002000
+	JLT     clear47
+	SUBQ    R10, CX
+	XORQ    R11, R11
+
+loop48:
+	CMPQ    R10, $0x00000008
+	JLT     done49
+	VMOVUPD (DX)(SI*1), Z2
+	VMOVUPD (BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z2
+	VMULPD  Z2, Z2, Z3
+	VDIVPD  Z0, Z2, Z2
+	VMOVUPD (DI)(SI*1), Z4
+	VMULPD  Z4, Z2, Z2
+	VXORPD  Z2, Z1, Z4
+	VMOVUPD Z2, (R8)(SI*1)
+	VMOVUPD Z4, (R9)(SI*1)
+	VMOVUPD Z3, (AX)(R11*1)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, R11
+	SUBQ    $0x00000008, R10
+	JMP     loop48
+
+done49:
+	TESTQ     R10, R10
+	JZ        end50
+	MOVQ      $0x00000008, R12
+	CMPQ      R10, R12
+	CMOVQGT   R12, R10
+	MOVQ      $-1, R12
+	BZHIQ     R10, R12, R12
+	KMOVQ     R12, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    Z2, Z2, Z3
+	VDIVPD    Z0, Z2, Z2
+	VMOVUPD.Z (DI)(SI*1), K1, Z4
+	VMULPD    Z4, Z2, Z2
+	VXORPD    Z2, Z1, Z4
+	VMOVUPD   Z2, K1, (R8)(SI*1)
+	VMOVUPD   Z4, K1, (R9)(SI*1)
+	VMOVUPD.Z Z3, K1, Z2
+	VMOVUPD   Z2, (AX)(R11*1)
+
+end50:
+	MOVQ   AX, R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R11
+
+row51:
+	VADDPD        (R10), Z2, Z2
+	VADDPD        64(R10), Z3, Z3
+	VADDPD        128(R10), Z4, Z4
+	VADDPD        192(R10), Z5, Z5
+	VADDPD        256(R10), Z6, Z6
+	VADDPD        320(R10), Z7, Z7
+	VADDPD        384(R10), Z8, Z8
+	VADDPD        448(R10), Z9, Z9
+	VADDPD        512(R10), Z10, Z10
+	VADDPD        576(R10), Z11, Z11
+	VADDPD        640(R10), Z12, Z12
+	VADDPD        704(R10), Z13, Z13
+	VADDPD        768(R10), Z14, Z14
+	VADDPD        832(R10), Z15, Z15
+	VADDPD        896(R10), Z16, Z16
+	VADDPD        960(R10), Z17, Z17
+	ADDQ          $0x00000400, R10
+	DECQ          R11
+	JNZ           row51
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+	JMP           added45
+
+whole44:
+	SUBQ   R10, CX
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R10
+
+row52:
+	VMOVUPD       (DX)(SI*1), Z18
+	VMOVUPD       (BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       (DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, (R8)(SI*1)
+	VMOVUPD       Z20, (R9)(SI*1)
+	VADDPD        Z19, Z2, Z2
+	VMOVUPD       64(DX)(SI*1), Z18
+	VMOVUPD       64(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       64(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 64(R8)(SI*1)
+	VMOVUPD       Z20, 64(R9)(SI*1)
+	VADDPD        Z19, Z3, Z3
+	VMOVUPD       128(DX)(SI*1), Z18
+	VMOVUPD       128(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       128(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 128(R8)(SI*1)
+	VMOVUPD       Z20, 128(R9)(SI*1)
+	VADDPD        Z19, Z4, Z4
+	VMOVUPD       192(DX)(SI*1), Z18
+	VMOVUPD       192(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       192(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 192(R8)(SI*1)
+	VMOVUPD       Z20, 192(R9)(SI*1)
+	VADDPD        Z19, Z5, Z5
+	VMOVUPD       256(DX)(SI*1), Z18
+	VMOVUPD       256(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       256(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 256(R8)(SI*1)
+	VMOVUPD       Z20, 256(R9)(SI*1)
+	VADDPD        Z19, Z6, Z6
+	VMOVUPD       320(DX)(SI*1), Z18
+	VMOVUPD       320(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       320(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 320(R8)(SI*1)
+	VMOVUPD       Z20, 320(R9)(SI*1)
+	VADDPD        Z19, Z7, Z7
+	VMOVUPD       384(DX)(SI*1), Z18
+	VMOVUPD       384(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       384(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 384(R8)(SI*1)
+	VMOVUPD       Z20, 384(R9)(SI*1)
+	VADDPD        Z19, Z8, Z8
+	VMOVUPD       448(DX)(SI*1), Z18
+	VMOVUPD       448(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       448(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 448(R8)(SI*1)
+	VMOVUPD       Z20, 448(R9)(SI*1)
+	VADDPD        Z19, Z9, Z9
+	VMOVUPD       512(DX)(SI*1), Z18
+	VMOVUPD       512(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       512(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 512(R8)(SI*1)
+	VMOVUPD       Z20, 512(R9)(SI*1)
+	VADDPD        Z19, Z10, Z10
+	VMOVUPD       576(DX)(SI*1), Z18
+	VMOVUPD       576(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       576(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 576(R8)(SI*1)
+	VMOVUPD       Z20, 576(R9)(SI*1)
+	VADDPD        Z19, Z11, Z11
+	VMOVUPD       640(DX)(SI*1), Z18
+	VMOVUPD       640(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       640(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 640(R8)(SI*1)
+	VMOVUPD       Z20, 640(R9)(SI*1)
+	VADDPD        Z19, Z12, Z12
+	VMOVUPD       704(DX)(SI*1), Z18
+	VMOVUPD       704(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       704(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 704(R8)(SI*1)
+	VMOVUPD       Z20, 704(R9)(SI*1)
+	VADDPD        Z19, Z13, Z13
+	VMOVUPD       768(DX)(SI*1), Z18
+	VMOVUPD       768(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       768(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 768(R8)(SI*1)
+	VMOVUPD       Z20, 768(R9)(SI*1)
+	VADDPD        Z19, Z14, Z14
+	VMOVUPD       832(DX)(SI*1), Z18
+	VMOVUPD       832(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       832(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 832(R8)(SI*1)
+	VMOVUPD       Z20, 832(R9)(SI*1)
+	VADDPD        Z19, Z15, Z15
+	VMOVUPD       896(DX)(SI*1), Z18
+	VMOVUPD       896(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       896(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 896(R8)(SI*1)
+	VMOVUPD       Z20, 896(R9)(SI*1)
+	VADDPD        Z19, Z16, Z16
+	VMOVUPD       960(DX)(SI*1), Z18
+	VMOVUPD       960(BX)(SI*1), Z19
+	VSUBPD        Z19, Z18, Z18
+	VMULPD        Z18, Z18, Z19
+	VDIVPD        Z0, Z18, Z18
+	VMOVUPD       960(DI)(SI*1), Z20
+	VMULPD        Z20, Z18, Z18
+	VXORPD        Z18, Z1, Z20
+	VMOVUPD       Z18, 960(R8)(SI*1)
+	VMOVUPD       Z20, 960(R9)(SI*1)
+	VADDPD        Z19, Z17, Z17
+	ADDQ          $0x00000400, SI
+	DECQ          R10
+	JNZ           row52
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+
+added45:
+	MOVQ c+0(FP), R10
+	INCQ 136(R10)
+	JMP  block43
+
+end46:
+	VZEROUPPER
+	RET
+
+// func gaussianMaskSigma1StreamingF64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gaussianMaskSigma1StreamingF64AVX512(SB), $8256-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         72(AX), R8
+	MOVQ         80(AX), R9
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD signbitF64AVX512<>+0(SB), Z1
+	XORQ         SI, SI
+	MOVQ         $0x00000000, 136(AX)
+	LEAQ         (SP), AX
+	ADDQ         $0x0000003f, AX
+	ANDQ         $-64, AX
+
+block53:
+	TESTQ  CX, CX
+	JZ     end56
+	MOVQ   $0x00000400, R10
+	CMPQ   CX, R10
+	JGE    whole54
+	MOVQ   CX, R10
+	VXORPS Z2, Z2, Z2
+	XORQ   R11, R11
+
+clear57:
+	VMOVUPD Z2, (AX)(R11*1)
+	ADDQ    $0x00000040, R11
+	CMPQ    R11, $0x00002000
+	JLT     clear57
+
+whole54:
+	SUBQ R10, CX
+	XORQ R11, R11
+
+loop58:
+	CMPQ     R10, $0x00000020
+	JLT      done59
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VMOVUPD  (DI)(SI*1), Z4
+	VMULPD   Z4, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, (R8)(SI*1)
+	VMOVNTPD Z4, (R9)(SI*1)
+	VMOVUPD  Z3, (AX)(R11*1)
+	VMOVUPD  64(DX)(SI*1), Z2
+	VMOVUPD  64(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VMOVUPD  64(DI)(SI*1), Z4
+	VMULPD   Z4, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 64(R8)(SI*1)
+	VMOVNTPD Z4, 64(R9)(SI*1)
+	VMOVUPD  Z3, 64(AX)(R11*1)
+	VMOVUPD  128(DX)(SI*1), Z2
+	VMOVUPD  128(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VMOVUPD  128(DI)(SI*1), Z4
+	VMULPD   Z4, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 128(R8)(SI*1)
+	VMOVNTPD Z4, 128(R9)(SI*1)
+	VMOVUPD  Z3, 128(AX)(R11*1)
+	VMOVUPD  192(DX)(SI*1), Z2
+	VMOVUPD  192(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VMOVUPD  192(DI)(SI*1), Z4
+	VMULPD   Z4, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, 192(R8)(SI*1)
+	VMOVNTPD Z4, 192(R9)(SI*1)
+	VMOVUPD  Z3, 192(AX)(R11*1)
+	ADDQ     $0x00000100, SI
+	ADDQ     $0x00000100, R11
+	SUBQ     $0x00000020, R10
+	JMP      loop58
+
+done59:
+loop60:
+	CMPQ     R10, $0x00000008
+	JLT      done61
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMULPD   Z2, Z2, Z3
+	VDIVPD   Z0, Z2, Z2
+	VMOVUPD  (DI)(SI*1), Z4
+	VMULPD   Z4, Z2, Z2
+	VXORPD   Z2, Z1, Z4
+	VMOVNTPD Z2, (R8)(SI*1)
+	VMOVNTPD Z4, (R9)(SI*1)
+	VMOVUPD  Z3, (AX)(R11*1)
+	ADDQ     $0x00000040, SI
+	ADDQ     $0x00000040, R11
+	SUBQ     $0x00000008, R10
+	JMP      loop60
+
+done61:
+	TESTQ     R10, R10
+	JZ        end62
+	MOVQ      $0x00000008, R12
+	CMPQ      R10, R12
+	CMOVQGT   R12, R10
+	MOVQ      $-1, R12
+	BZHIQ     R10, R12, R12
+	KMOVQ     R12, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z2
+	VMULPD    Z2, Z2, Z3
+	VDIVPD    Z0, Z2, Z2
+	VMOVUPD.Z (DI)(SI*1), K1, Z4
+	VMULPD    Z4, Z2, Z2
+	VXORPD    Z2, Z1, Z4
+	VMOVUPD   Z2, K1, (R8)(SI*1)
+	VMOVUPD   Z4, K1, (R9)(SI*1)
+	VMOVUPD.Z Z3, K1, Z2
+	VMOVUPD   Z2, (AX)(R11*1)
+
+end62:
+	MOVQ   AX, R10
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	MOVQ   $0x00000008, R11
+
+row63:
+	VADDPD        (R10), Z2, Z2
+	VADDPD        64(R10), Z3, Z3
+	VADDPD        128(R10), Z4, Z4
+	VADDPD        192(R10), Z5, Z5
+	VADDPD        256(R10), Z6, Z6
+	VADDPD        320(R10), Z7, Z7
+	VADDPD        384(R10), Z8, Z8
+	VADDPD        448(R10), Z9, Z9
+	VADDPD        512(R10), Z10, Z10
+	VADDPD        576(R10), Z11, Z11
+	VADDPD        640(R10), Z12, Z12
+	VADDPD        704(R10), Z13, Z13
+	VADDPD        768(R10), Z14, Z14
+	VADDPD        832(R10), Z15, Z15
+	VADDPD        896(R10), Z16, Z16
+	VADDPD        960(R10), Z17, Z17
+	ADDQ          $0x00000400, R10
+	DECQ          R11
+	JNZ           row63
+	VADDPD        Z10, Z2, Z2
+	VADDPD        Z11, Z3, Z3
+	VADDPD        Z12, Z4, Z4
+	VADDPD        Z13, Z5, Z5
+	VADDPD        Z14, Z6, Z6
+	VADDPD        Z15, Z7, Z7
+	VADDPD        Z16, Z8, Z8
+	VADDPD        Z17, Z9, Z9
+	VADDPD        Z6, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VADDPD        Z8, Z4, Z4
+	VADDPD        Z9, Z5, Z5
+	VADDPD        Z4, Z2, Z2
+	VADDPD        Z5, Z3, Z3
+	VADDPD        Z3, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y3
+	VADDPD        Y3, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X3
+	VADDPD        X3, X2, X2
+	VPERMILPD     $0x01, X2, X3
+	VADDPD        X3, X2, X2
+	MOVQ          c+0(FP), R10
+	MOVQ          104(R10), R11
+	MOVQ          136(R10), R10
+	VMOVSD        X2, (R11)(R10*8)
+	MOVQ          c+0(FP), R10
+	INCQ          136(R10)
+	JMP           block53
+
+end56:
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func gaussianModulatorMaskSigma1F64AVX512(c *Call)
 // Requires: AVX, AVX512BW, AVX512DQ, AVX512F, BMI2, CMOV
 TEXT ·gaussianModulatorMaskSigma1F64AVX512(SB), $8256-8
@@ -536,27 +1660,27 @@ TEXT ·gaussianModulatorMaskSigma1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block22:
+block64:
 	TESTQ  CX, CX
-	JZ     end25
+	JZ     end67
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole23
+	JGE    whole65
 	MOVQ   CX, R11
 	VXORPS Z2, Z2, Z2
 	XORQ   R12, R12
 
-clear26:
+clear68:
 	VMOVUPD Z2, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear26
+	JLT     clear68
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop27:
+loop69:
 	CMPQ    R11, $0x00000008
-	JLT     done28
+	JLT     done70
 	VMOVUPD (DX)(SI*1), Z2
 	VMOVUPD (BX)(SI*1), Z3
 	VSUBPD  Z3, Z2, Z2
@@ -573,11 +1697,11 @@ loop27:
 	ADDQ    $0x00000040, SI
 	ADDQ    $0x00000040, R12
 	SUBQ    $0x00000008, R11
-	JMP     loop27
+	JMP     loop69
 
-done28:
+done70:
 	TESTQ     R11, R11
-	JZ        end29
+	JZ        end71
 	MOVQ      $0x00000008, R13
 	CMPQ      R11, R13
 	CMOVQGT   R13, R11
@@ -599,7 +1723,7 @@ done28:
 	VMOVUPD.Z Z3, K1, Z2
 	VMOVUPD   Z2, (AX)(R12*1)
 
-end29:
+end71:
 	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -619,7 +1743,7 @@ end29:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R12
 
-row30:
+row72:
 	VADDPD        (R11), Z2, Z2
 	VADDPD        64(R11), Z3, Z3
 	VADDPD        128(R11), Z4, Z4
@@ -638,7 +1762,7 @@ row30:
 	VADDPD        960(R11), Z17, Z17
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row30
+	JNZ           row72
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -664,9 +1788,9 @@ row30:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X2, (R12)(R11*8)
-	JMP           added24
+	JMP           added66
 
-whole23:
+whole65:
 	SUBQ   R11, CX
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -686,7 +1810,7 @@ whole23:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R11
 
-row31:
+row73:
 	VMOVUPD       (DX)(SI*1), Z18
 	VMOVUPD       (BX)(SI*1), Z19
 	VSUBPD        Z19, Z18, Z18
@@ -897,7 +2021,7 @@ row31:
 	VADDPD        Z19, Z17, Z17
 	ADDQ          $0x00000400, SI
 	DECQ          R11
-	JNZ           row31
+	JNZ           row73
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -924,12 +2048,12 @@ row31:
 	MOVQ          136(R11), R11
 	VMOVSD        X2, (R12)(R11*8)
 
-added24:
+added66:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block22
+	JMP  block64
 
-end25:
+end67:
 	VZEROUPPER
 	RET
 
@@ -953,29 +2077,29 @@ TEXT ·gaussianModulatorMaskSigma1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block32:
+block74:
 	TESTQ  CX, CX
-	JZ     end35
+	JZ     end77
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole33
+	JGE    whole75
 	MOVQ   CX, R11
 	VXORPS Z2, Z2, Z2
 	XORQ   R12, R12
 
-clear36:
+clear78:
 	VMOVUPD Z2, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear36
+	JLT     clear78
 
-whole33:
+whole75:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop37:
+loop79:
 	CMPQ     R11, $0x00000020
-	JLT      done38
+	JLT      done80
 	VMOVUPD  (DX)(SI*1), Z2
 	VMOVUPD  (BX)(SI*1), Z3
 	VSUBPD   Z3, Z2, Z2
@@ -1031,12 +2155,12 @@ loop37:
 	ADDQ     $0x00000100, SI
 	ADDQ     $0x00000100, R12
 	SUBQ     $0x00000020, R11
-	JMP      loop37
+	JMP      loop79
 
-done38:
-loop39:
+done80:
+loop81:
 	CMPQ     R11, $0x00000008
-	JLT      done40
+	JLT      done82
 	VMOVUPD  (DX)(SI*1), Z2
 	VMOVUPD  (BX)(SI*1), Z3
 	VSUBPD   Z3, Z2, Z2
@@ -1053,11 +2177,11 @@ loop39:
 	ADDQ     $0x00000040, SI
 	ADDQ     $0x00000040, R12
 	SUBQ     $0x00000008, R11
-	JMP      loop39
+	JMP      loop81
 
-done40:
+done82:
 	TESTQ     R11, R11
-	JZ        end41
+	JZ        end83
 	MOVQ      $0x00000008, R13
 	CMPQ      R11, R13
 	CMOVQGT   R13, R11
@@ -1079,7 +2203,7 @@ done40:
 	VMOVUPD.Z Z3, K1, Z2
 	VMOVUPD   Z2, (AX)(R12*1)
 
-end41:
+end83:
 	MOVQ   AX, R11
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
@@ -1099,7 +2223,7 @@ end41:
 	VXORPS Z17, Z17, Z17
 	MOVQ   $0x00000008, R12
 
-row42:
+row84:
 	VADDPD        (R11), Z2, Z2
 	VADDPD        64(R11), Z3, Z3
 	VADDPD        128(R11), Z4, Z4
@@ -1118,7 +2242,7 @@ row42:
 	VADDPD        960(R11), Z17, Z17
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row42
+	JNZ           row84
 	VADDPD        Z10, Z2, Z2
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
@@ -1146,9 +2270,9 @@ row42:
 	VMOVSD        X2, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block32
+	JMP           block74
 
-end35:
+end77:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -1171,9 +2295,9 @@ TEXT ·laplacianF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop43:
+loop85:
 	CMPQ       CX, $0x00000020
-	JLT        done44
+	JLT        done86
 	VMOVUPD    (DX)(DI*1), Z7
 	VMOVUPD    (BX)(DI*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1216,12 +2340,12 @@ loop43:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000020, CX
-	JMP        loop43
+	JMP        loop85
 
-done44:
-loop45:
+done86:
+loop87:
 	CMPQ       CX, $0x00000008
-	JLT        done46
+	JLT        done88
 	VMOVUPD    (DX)(DI*1), Z7
 	VMOVUPD    (BX)(DI*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1234,11 +2358,11 @@ loop45:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000008, CX
-	JMP        loop45
+	JMP        loop87
 
-done46:
+done88:
 	TESTQ      CX, CX
-	JZ         end47
+	JZ         end89
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1258,7 +2382,7 @@ done46:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end47:
+end89:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -1296,9 +2420,9 @@ TEXT ·laplacianStreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop48:
+loop90:
 	CMPQ       CX, $0x00000020
-	JLT        done49
+	JLT        done91
 	VMOVUPD    (DX)(DI*1), Z7
 	VMOVUPD    (BX)(DI*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1341,12 +2465,12 @@ loop48:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, DI
 	SUBQ       $0x00000020, CX
-	JMP        loop48
+	JMP        loop90
 
-done49:
-loop50:
+done91:
+loop92:
 	CMPQ       CX, $0x00000008
-	JLT        done51
+	JLT        done93
 	VMOVUPD    (DX)(DI*1), Z7
 	VMOVUPD    (BX)(DI*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1359,11 +2483,11 @@ loop50:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, DI
 	SUBQ       $0x00000008, CX
-	JMP        loop50
+	JMP        loop92
 
-done51:
+done93:
 	TESTQ      CX, CX
-	JZ         end52
+	JZ         end94
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1383,7 +2507,7 @@ done51:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end52:
+end94:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -1420,9 +2544,9 @@ TEXT ·laplacianModulatorF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop53:
+loop95:
 	CMPQ       CX, $0x00000020
-	JLT        done54
+	JLT        done96
 	VMOVUPD    (DX)(R8*1), Z7
 	VMOVUPD    (BX)(R8*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1473,12 +2597,12 @@ loop53:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000020, CX
-	JMP        loop53
+	JMP        loop95
 
-done54:
-loop55:
+done96:
+loop97:
 	CMPQ       CX, $0x00000008
-	JLT        done56
+	JLT        done98
 	VMOVUPD    (DX)(R8*1), Z7
 	VMOVUPD    (BX)(R8*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1493,11 +2617,11 @@ loop55:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000008, CX
-	JMP        loop55
+	JMP        loop97
 
-done56:
+done98:
 	TESTQ      CX, CX
-	JZ         end57
+	JZ         end99
 	MOVQ       $0x00000008, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1519,7 +2643,7 @@ done56:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end57:
+end99:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -1555,9 +2679,9 @@ TEXT ·laplacianModulatorStreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop58:
+loop100:
 	CMPQ       CX, $0x00000020
-	JLT        done59
+	JLT        done101
 	VMOVUPD    (DX)(R8*1), Z7
 	VMOVUPD    (BX)(R8*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1608,12 +2732,12 @@ loop58:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, R8
 	SUBQ       $0x00000020, CX
-	JMP        loop58
+	JMP        loop100
 
-done59:
-loop60:
+done101:
+loop102:
 	CMPQ       CX, $0x00000008
-	JLT        done61
+	JLT        done103
 	VMOVUPD    (DX)(R8*1), Z7
 	VMOVUPD    (BX)(R8*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -1628,11 +2752,11 @@ loop60:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, R8
 	SUBQ       $0x00000008, CX
-	JMP        loop60
+	JMP        loop102
 
-done61:
+done103:
 	TESTQ      CX, CX
-	JZ         end62
+	JZ         end104
 	MOVQ       $0x00000008, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -1654,7 +2778,7 @@ done61:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end62:
+end104:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -1692,9 +2816,9 @@ TEXT ·laplacianModulator1F64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop63:
+loop105:
 	CMPQ       CX, $0x00000020
-	JLT        done64
+	JLT        done106
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -1741,12 +2865,12 @@ loop63:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop63
+	JMP        loop105
 
-done64:
-loop65:
+done106:
+loop107:
 	CMPQ       CX, $0x00000008
-	JLT        done66
+	JLT        done108
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -1760,11 +2884,11 @@ loop65:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop65
+	JMP        loop107
 
-done66:
+done108:
 	TESTQ      CX, CX
-	JZ         end67
+	JZ         end109
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1785,7 +2909,7 @@ done66:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end67:
+end109:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -1822,9 +2946,9 @@ TEXT ·laplacianModulator1StreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop68:
+loop110:
 	CMPQ       CX, $0x00000020
-	JLT        done69
+	JLT        done111
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -1871,12 +2995,12 @@ loop68:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop68
+	JMP        loop110
 
-done69:
-loop70:
+done111:
+loop112:
 	CMPQ       CX, $0x00000008
-	JLT        done71
+	JLT        done113
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -1890,11 +3014,11 @@ loop70:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop70
+	JMP        loop112
 
-done71:
+done113:
 	TESTQ      CX, CX
-	JZ         end72
+	JZ         end114
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -1915,7 +3039,7 @@ done71:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end72:
+end114:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -1951,27 +3075,27 @@ TEXT ·laplacianL1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block73:
+block115:
 	TESTQ  CX, CX
-	JZ     end76
+	JZ     end118
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole74
+	JGE    whole116
 	MOVQ   CX, R9
 	VXORPS Z3, Z3, Z3
 	XORQ   R10, R10
 
-clear77:
+clear119:
 	VMOVUPD Z3, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear77
+	JLT     clear119
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop78:
+loop120:
 	CMPQ       R9, $0x00000008
-	JLT        done79
+	JLT        done121
 	VMOVUPD    (DX)(R8*1), Z3
 	VMOVUPD    (BX)(R8*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -1985,11 +3109,11 @@ loop78:
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop78
+	JMP        loop120
 
-done79:
+done121:
 	TESTQ      R9, R9
-	JZ         end80
+	JZ         end122
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -2008,7 +3132,7 @@ done79:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R10*1)
 
-end80:
+end122:
 	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2028,7 +3152,7 @@ end80:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row81:
+row123:
 	VADDPD        (R9), Z3, Z3
 	VADDPD        64(R9), Z4, Z4
 	VADDPD        128(R9), Z5, Z5
@@ -2047,7 +3171,7 @@ row81:
 	VADDPD        960(R9), Z18, Z18
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row81
+	JNZ           row123
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2073,9 +3197,9 @@ row81:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X3, (R10)(R9*8)
-	JMP           added75
+	JMP           added117
 
-whole74:
+whole116:
 	SUBQ   R9, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2095,7 +3219,7 @@ whole74:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R9
 
-row82:
+row124:
 	VMOVUPD       (DX)(R8*1), Z19
 	VMOVUPD       (BX)(R8*1), Z20
 	VSUBPD        Z20, Z19, Z19
@@ -2258,7 +3382,7 @@ row82:
 	VADDPD        Z20, Z18, Z18
 	ADDQ          $0x00000400, R8
 	DECQ          R9
-	JNZ           row82
+	JNZ           row124
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2285,12 +3409,12 @@ row82:
 	MOVQ          136(R9), R9
 	VMOVSD        X3, (R10)(R9*8)
 
-added75:
+added117:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block73
+	JMP  block115
 
-end76:
+end118:
 	VZEROUPPER
 	RET
 
@@ -2312,29 +3436,29 @@ TEXT ·laplacianL1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block83:
+block125:
 	TESTQ  CX, CX
-	JZ     end86
+	JZ     end128
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole84
+	JGE    whole126
 	MOVQ   CX, R9
 	VXORPS Z3, Z3, Z3
 	XORQ   R10, R10
 
-clear87:
+clear129:
 	VMOVUPD Z3, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear87
+	JLT     clear129
 
-whole84:
+whole126:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop88:
+loop130:
 	CMPQ       R9, $0x00000020
-	JLT        done89
+	JLT        done131
 	VMOVUPD    (DX)(R8*1), Z3
 	VMOVUPD    (BX)(R8*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -2378,12 +3502,12 @@ loop88:
 	ADDQ       $0x00000100, R8
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000020, R9
-	JMP        loop88
+	JMP        loop130
 
-done89:
-loop90:
+done131:
+loop132:
 	CMPQ       R9, $0x00000008
-	JLT        done91
+	JLT        done133
 	VMOVUPD    (DX)(R8*1), Z3
 	VMOVUPD    (BX)(R8*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -2397,11 +3521,11 @@ loop90:
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop90
+	JMP        loop132
 
-done91:
+done133:
 	TESTQ      R9, R9
-	JZ         end92
+	JZ         end134
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -2420,7 +3544,7 @@ done91:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R10*1)
 
-end92:
+end134:
 	MOVQ   AX, R9
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2440,7 +3564,7 @@ end92:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row93:
+row135:
 	VADDPD        (R9), Z3, Z3
 	VADDPD        64(R9), Z4, Z4
 	VADDPD        128(R9), Z5, Z5
@@ -2459,7 +3583,7 @@ row93:
 	VADDPD        960(R9), Z18, Z18
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row93
+	JNZ           row135
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2487,9 +3611,9 @@ row93:
 	VMOVSD        X3, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block83
+	JMP           block125
 
-end86:
+end128:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -2513,27 +3637,27 @@ TEXT ·laplacianL1ModulatorF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block94:
+block136:
 	TESTQ  CX, CX
-	JZ     end97
+	JZ     end139
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole95
+	JGE    whole137
 	MOVQ   CX, R10
 	VXORPS Z3, Z3, Z3
 	XORQ   R11, R11
 
-clear98:
+clear140:
 	VMOVUPD Z3, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear98
+	JLT     clear140
 	SUBQ    R10, CX
 	XORQ    R11, R11
 
-loop99:
+loop141:
 	CMPQ       R10, $0x00000008
-	JLT        done100
+	JLT        done142
 	VMOVUPD    (DX)(R9*1), Z3
 	VMOVUPD    (BX)(R9*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -2549,11 +3673,11 @@ loop99:
 	ADDQ       $0x00000040, R9
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000008, R10
-	JMP        loop99
+	JMP        loop141
 
-done100:
+done142:
 	TESTQ      R10, R10
-	JZ         end101
+	JZ         end143
 	MOVQ       $0x00000008, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -2574,7 +3698,7 @@ done100:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R11*1)
 
-end101:
+end143:
 	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2594,7 +3718,7 @@ end101:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row102:
+row144:
 	VADDPD        (R10), Z3, Z3
 	VADDPD        64(R10), Z4, Z4
 	VADDPD        128(R10), Z5, Z5
@@ -2613,7 +3737,7 @@ row102:
 	VADDPD        960(R10), Z18, Z18
 	ADDQ          $0x00000400, R10
 	DECQ          R11
-	JNZ           row102
+	JNZ           row144
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2639,9 +3763,9 @@ row102:
 	MOVQ          104(R10), R11
 	MOVQ          136(R10), R10
 	VMOVSD        X3, (R11)(R10*8)
-	JMP           added96
+	JMP           added138
 
-whole95:
+whole137:
 	SUBQ   R10, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -2661,7 +3785,7 @@ whole95:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R10
 
-row103:
+row145:
 	VMOVUPD       (DX)(R9*1), Z19
 	VMOVUPD       (BX)(R9*1), Z20
 	VSUBPD        Z20, Z19, Z19
@@ -2856,7 +3980,7 @@ row103:
 	VADDPD        Z20, Z18, Z18
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row103
+	JNZ           row145
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -2883,12 +4007,12 @@ row103:
 	MOVQ          136(R10), R10
 	VMOVSD        X3, (R11)(R10*8)
 
-added96:
+added138:
 	MOVQ c+0(FP), R10
 	INCQ 136(R10)
-	JMP  block94
+	JMP  block136
 
-end97:
+end139:
 	VZEROUPPER
 	RET
 
@@ -2911,29 +4035,29 @@ TEXT ·laplacianL1ModulatorStreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block104:
+block146:
 	TESTQ  CX, CX
-	JZ     end107
+	JZ     end149
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole105
+	JGE    whole147
 	MOVQ   CX, R10
 	VXORPS Z3, Z3, Z3
 	XORQ   R11, R11
 
-clear108:
+clear150:
 	VMOVUPD Z3, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear108
+	JLT     clear150
 
-whole105:
+whole147:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop109:
+loop151:
 	CMPQ       R10, $0x00000020
-	JLT        done110
+	JLT        done152
 	VMOVUPD    (DX)(R9*1), Z3
 	VMOVUPD    (BX)(R9*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -2985,12 +4109,12 @@ loop109:
 	ADDQ       $0x00000100, R9
 	ADDQ       $0x00000100, R11
 	SUBQ       $0x00000020, R10
-	JMP        loop109
+	JMP        loop151
 
-done110:
-loop111:
+done152:
+loop153:
 	CMPQ       R10, $0x00000008
-	JLT        done112
+	JLT        done154
 	VMOVUPD    (DX)(R9*1), Z3
 	VMOVUPD    (BX)(R9*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -3006,11 +4130,11 @@ loop111:
 	ADDQ       $0x00000040, R9
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000008, R10
-	JMP        loop111
+	JMP        loop153
 
-done112:
+done154:
 	TESTQ      R10, R10
-	JZ         end113
+	JZ         end155
 	MOVQ       $0x00000008, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -3031,7 +4155,7 @@ done112:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R11*1)
 
-end113:
+end155:
 	MOVQ   AX, R10
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -3051,7 +4175,7 @@ end113:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row114:
+row156:
 	VADDPD        (R10), Z3, Z3
 	VADDPD        64(R10), Z4, Z4
 	VADDPD        128(R10), Z5, Z5
@@ -3070,7 +4194,7 @@ row114:
 	VADDPD        960(R10), Z18, Z18
 	ADDQ          $0x00000400, R10
 	DECQ          R11
-	JNZ           row114
+	JNZ           row156
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -3098,9 +4222,9 @@ row114:
 	VMOVSD        X3, (R11)(R10*8)
 	MOVQ          c+0(FP), R10
 	INCQ          136(R10)
-	JMP           block104
+	JMP           block146
 
-end107:
+end149:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3125,27 +4249,27 @@ TEXT ·laplacianL1Modulator1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block115:
+block157:
 	TESTQ  CX, CX
-	JZ     end118
+	JZ     end160
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole116
+	JGE    whole158
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear119:
+clear161:
 	VMOVUPD Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear119
+	JLT     clear161
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop120:
+loop162:
 	CMPQ       R9, $0x00000008
-	JLT        done121
+	JLT        done163
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -3160,11 +4284,11 @@ loop120:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop120
+	JMP        loop162
 
-done121:
+done163:
 	TESTQ      R9, R9
-	JZ         end122
+	JZ         end164
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -3184,7 +4308,7 @@ done121:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R10*1)
 
-end122:
+end164:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3204,7 +4328,7 @@ end122:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row123:
+row165:
 	VADDPD        (R9), Z4, Z4
 	VADDPD        64(R9), Z5, Z5
 	VADDPD        128(R9), Z6, Z6
@@ -3223,7 +4347,7 @@ row123:
 	VADDPD        960(R9), Z19, Z19
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row123
+	JNZ           row165
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3249,9 +4373,9 @@ row123:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
-	JMP           added117
+	JMP           added159
 
-whole116:
+whole158:
 	SUBQ   R9, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3271,7 +4395,7 @@ whole116:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R9
 
-row124:
+row166:
 	VMOVUPD       (DX)(SI*1), Z20
 	VMOVUPD       (BX)(SI*1), Z21
 	VSUBPD        Z21, Z20, Z20
@@ -3450,7 +4574,7 @@ row124:
 	VADDPD        Z21, Z19, Z19
 	ADDQ          $0x00000400, SI
 	DECQ          R9
-	JNZ           row124
+	JNZ           row166
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3477,12 +4601,12 @@ row124:
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
 
-added117:
+added159:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block115
+	JMP  block157
 
-end118:
+end160:
 	VZEROUPPER
 	RET
 
@@ -3506,29 +4630,29 @@ TEXT ·laplacianL1Modulator1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block125:
+block167:
 	TESTQ  CX, CX
-	JZ     end128
+	JZ     end170
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole126
+	JGE    whole168
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear129:
+clear171:
 	VMOVUPD Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear129
+	JLT     clear171
 
-whole126:
+whole168:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop130:
+loop172:
 	CMPQ       R9, $0x00000020
-	JLT        done131
+	JLT        done173
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -3576,12 +4700,12 @@ loop130:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000020, R9
-	JMP        loop130
+	JMP        loop172
 
-done131:
-loop132:
+done173:
+loop174:
 	CMPQ       R9, $0x00000008
-	JLT        done133
+	JLT        done175
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -3596,11 +4720,11 @@ loop132:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop132
+	JMP        loop174
 
-done133:
+done175:
 	TESTQ      R9, R9
-	JZ         end134
+	JZ         end176
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -3620,7 +4744,7 @@ done133:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R10*1)
 
-end134:
+end176:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -3640,7 +4764,7 @@ end134:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row135:
+row177:
 	VADDPD        (R9), Z4, Z4
 	VADDPD        64(R9), Z5, Z5
 	VADDPD        128(R9), Z6, Z6
@@ -3659,7 +4783,7 @@ row135:
 	VADDPD        960(R9), Z19, Z19
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row135
+	JNZ           row177
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -3687,9 +4811,9 @@ row135:
 	VMOVSD        X4, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block125
+	JMP           block167
 
-end128:
+end170:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -3714,9 +4838,9 @@ TEXT ·laplacianScaledModulatorMaskF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop136:
+loop178:
 	CMPQ       CX, $0x00000020
-	JLT        done137
+	JLT        done179
 	VMOVUPD    (DX)(R9*1), Z7
 	VMOVUPD    (BX)(R9*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -3775,12 +4899,12 @@ loop136:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000020, CX
-	JMP        loop136
+	JMP        loop178
 
-done137:
-loop138:
+done179:
+loop180:
 	CMPQ       CX, $0x00000008
-	JLT        done139
+	JLT        done181
 	VMOVUPD    (DX)(R9*1), Z7
 	VMOVUPD    (BX)(R9*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -3797,11 +4921,11 @@ loop138:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000008, CX
-	JMP        loop138
+	JMP        loop180
 
-done139:
+done181:
 	TESTQ      CX, CX
-	JZ         end140
+	JZ         end182
 	MOVQ       $0x00000008, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3825,7 +4949,7 @@ done139:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end140:
+end182:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -3862,9 +4986,9 @@ TEXT ·laplacianScaledModulatorMaskStreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z5, Z5, Z5
 	VXORPS       Z6, Z6, Z6
 
-loop141:
+loop183:
 	CMPQ       CX, $0x00000020
-	JLT        done142
+	JLT        done184
 	VMOVUPD    (DX)(R9*1), Z7
 	VMOVUPD    (BX)(R9*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -3923,12 +5047,12 @@ loop141:
 	VADDPD     Z8, Z6, Z6
 	ADDQ       $0x00000100, R9
 	SUBQ       $0x00000020, CX
-	JMP        loop141
+	JMP        loop183
 
-done142:
-loop143:
+done184:
+loop185:
 	CMPQ       CX, $0x00000008
-	JLT        done144
+	JLT        done186
 	VMOVUPD    (DX)(R9*1), Z7
 	VMOVUPD    (BX)(R9*1), Z8
 	VSUBPD     Z8, Z7, Z7
@@ -3945,11 +5069,11 @@ loop143:
 	VADDPD     Z8, Z3, Z3
 	ADDQ       $0x00000040, R9
 	SUBQ       $0x00000008, CX
-	JMP        loop143
+	JMP        loop185
 
-done144:
+done186:
 	TESTQ      CX, CX
-	JZ         end145
+	JZ         end187
 	MOVQ       $0x00000008, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -3973,7 +5097,7 @@ done144:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z3, Z3
 
-end145:
+end187:
 	VADDPD        Z4, Z3, Z3
 	VADDPD        Z5, Z3, Z3
 	VADDPD        Z6, Z3, Z3
@@ -4011,9 +5135,9 @@ TEXT ·laplacianScaledScale1F64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop146:
+loop188:
 	CMPQ       CX, $0x00000020
-	JLT        done147
+	JLT        done189
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4060,12 +5184,12 @@ loop146:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop146
+	JMP        loop188
 
-done147:
-loop148:
+done189:
+loop190:
 	CMPQ       CX, $0x00000008
-	JLT        done149
+	JLT        done191
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4079,11 +5203,11 @@ loop148:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop148
+	JMP        loop190
 
-done149:
+done191:
 	TESTQ      CX, CX
-	JZ         end150
+	JZ         end192
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4104,7 +5228,7 @@ done149:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end150:
+end192:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4141,9 +5265,9 @@ TEXT ·laplacianScaledScale1StreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop151:
+loop193:
 	CMPQ       CX, $0x00000020
-	JLT        done152
+	JLT        done194
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4190,12 +5314,12 @@ loop151:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop151
+	JMP        loop193
 
-done152:
-loop153:
+done194:
+loop195:
 	CMPQ       CX, $0x00000008
-	JLT        done154
+	JLT        done196
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4209,11 +5333,11 @@ loop153:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop153
+	JMP        loop195
 
-done154:
+done196:
 	TESTQ      CX, CX
-	JZ         end155
+	JZ         end197
 	MOVQ       $0x00000008, R8
 	CMPQ       CX, R8
 	CMOVQGT    R8, CX
@@ -4234,7 +5358,7 @@ done154:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end155:
+end197:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4273,9 +5397,9 @@ TEXT ·laplacianScaledMaskScale1F64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop156:
+loop198:
 	CMPQ       CX, $0x00000020
-	JLT        done157
+	JLT        done199
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4330,12 +5454,12 @@ loop156:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop156
+	JMP        loop198
 
-done157:
-loop158:
+done199:
+loop200:
 	CMPQ       CX, $0x00000008
-	JLT        done159
+	JLT        done201
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4351,11 +5475,11 @@ loop158:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop158
+	JMP        loop200
 
-done159:
+done201:
 	TESTQ      CX, CX
-	JZ         end160
+	JZ         end202
 	MOVQ       $0x00000008, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4378,7 +5502,7 @@ done159:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end160:
+end202:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4416,9 +5540,9 @@ TEXT ·laplacianScaledMaskScale1StreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop161:
+loop203:
 	CMPQ       CX, $0x00000020
-	JLT        done162
+	JLT        done204
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4473,12 +5597,12 @@ loop161:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop161
+	JMP        loop203
 
-done162:
-loop163:
+done204:
+loop205:
 	CMPQ       CX, $0x00000008
-	JLT        done164
+	JLT        done206
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4494,11 +5618,11 @@ loop163:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop163
+	JMP        loop205
 
-done164:
+done206:
 	TESTQ      CX, CX
-	JZ         end165
+	JZ         end207
 	MOVQ       $0x00000008, R9
 	CMPQ       CX, R9
 	CMOVQGT    R9, CX
@@ -4521,7 +5645,7 @@ done164:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end165:
+end207:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4561,9 +5685,9 @@ TEXT ·laplacianScaledModulatorMaskScale1F64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop166:
+loop208:
 	CMPQ       CX, $0x00000020
-	JLT        done167
+	JLT        done209
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4626,12 +5750,12 @@ loop166:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop166
+	JMP        loop208
 
-done167:
-loop168:
+done209:
+loop210:
 	CMPQ       CX, $0x00000008
-	JLT        done169
+	JLT        done211
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4649,11 +5773,11 @@ loop168:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop168
+	JMP        loop210
 
-done169:
+done211:
 	TESTQ      CX, CX
-	JZ         end170
+	JZ         end212
 	MOVQ       $0x00000008, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4678,7 +5802,7 @@ done169:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end170:
+end212:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4717,9 +5841,9 @@ TEXT ·laplacianScaledModulatorMaskScale1StreamingF64AVX512(SB), NOSPLIT, $0-8
 	VXORPS       Z6, Z6, Z6
 	VXORPS       Z7, Z7, Z7
 
-loop171:
+loop213:
 	CMPQ       CX, $0x00000020
-	JLT        done172
+	JLT        done214
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4782,12 +5906,12 @@ loop171:
 	VADDPD     Z9, Z7, Z7
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, CX
-	JMP        loop171
+	JMP        loop213
 
-done172:
-loop173:
+done214:
+loop215:
 	CMPQ       CX, $0x00000008
-	JLT        done174
+	JLT        done216
 	VMOVUPD    (DX)(SI*1), Z8
 	VMOVUPD    (BX)(SI*1), Z9
 	VSUBPD     Z9, Z8, Z8
@@ -4805,11 +5929,11 @@ loop173:
 	VADDPD     Z9, Z4, Z4
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, CX
-	JMP        loop173
+	JMP        loop215
 
-done174:
+done216:
 	TESTQ      CX, CX
-	JZ         end175
+	JZ         end217
 	MOVQ       $0x00000008, R10
 	CMPQ       CX, R10
 	CMOVQGT    R10, CX
@@ -4834,7 +5958,7 @@ done174:
 	VMOVUPD.Z  Z1, K1, Z0
 	VADDPD     Z0, Z4, Z4
 
-end175:
+end217:
 	VADDPD        Z5, Z4, Z4
 	VADDPD        Z6, Z4, Z4
 	VADDPD        Z7, Z4, Z4
@@ -4872,27 +5996,27 @@ TEXT ·laplacianScaledL1ModulatorMaskF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block176:
+block218:
 	TESTQ  CX, CX
-	JZ     end179
+	JZ     end221
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole177
+	JGE    whole219
 	MOVQ   CX, R11
 	VXORPS Z3, Z3, Z3
 	XORQ   R12, R12
 
-clear180:
+clear222:
 	VMOVUPD Z3, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear180
+	JLT     clear222
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop181:
+loop223:
 	CMPQ       R11, $0x00000008
-	JLT        done182
+	JLT        done224
 	VMOVUPD    (DX)(R10*1), Z3
 	VMOVUPD    (BX)(R10*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -4910,11 +6034,11 @@ loop181:
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000008, R11
-	JMP        loop181
+	JMP        loop223
 
-done182:
+done224:
 	TESTQ      R11, R11
-	JZ         end183
+	JZ         end225
 	MOVQ       $0x00000008, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -4937,7 +6061,7 @@ done182:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R12*1)
 
-end183:
+end225:
 	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -4957,7 +6081,7 @@ end183:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R12
 
-row184:
+row226:
 	VADDPD        (R11), Z3, Z3
 	VADDPD        64(R11), Z4, Z4
 	VADDPD        128(R11), Z5, Z5
@@ -4976,7 +6100,7 @@ row184:
 	VADDPD        960(R11), Z18, Z18
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row184
+	JNZ           row226
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -5002,9 +6126,9 @@ row184:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X3, (R12)(R11*8)
-	JMP           added178
+	JMP           added220
 
-whole177:
+whole219:
 	SUBQ   R11, CX
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -5024,7 +6148,7 @@ whole177:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R11
 
-row185:
+row227:
 	VMOVUPD       (DX)(R10*1), Z19
 	VMOVUPD       (BX)(R10*1), Z20
 	VSUBPD        Z20, Z19, Z19
@@ -5251,7 +6375,7 @@ row185:
 	VADDPD        Z20, Z18, Z18
 	ADDQ          $0x00000400, R10
 	DECQ          R11
-	JNZ           row185
+	JNZ           row227
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -5278,12 +6402,12 @@ row185:
 	MOVQ          136(R11), R11
 	VMOVSD        X3, (R12)(R11*8)
 
-added178:
+added220:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block176
+	JMP  block218
 
-end179:
+end221:
 	VZEROUPPER
 	RET
 
@@ -5307,29 +6431,29 @@ TEXT ·laplacianScaledL1ModulatorMaskStreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block186:
+block228:
 	TESTQ  CX, CX
-	JZ     end189
+	JZ     end231
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole187
+	JGE    whole229
 	MOVQ   CX, R11
 	VXORPS Z3, Z3, Z3
 	XORQ   R12, R12
 
-clear190:
+clear232:
 	VMOVUPD Z3, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear190
+	JLT     clear232
 
-whole187:
+whole229:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop191:
+loop233:
 	CMPQ       R11, $0x00000020
-	JLT        done192
+	JLT        done234
 	VMOVUPD    (DX)(R10*1), Z3
 	VMOVUPD    (BX)(R10*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -5389,12 +6513,12 @@ loop191:
 	ADDQ       $0x00000100, R10
 	ADDQ       $0x00000100, R12
 	SUBQ       $0x00000020, R11
-	JMP        loop191
+	JMP        loop233
 
-done192:
-loop193:
+done234:
+loop235:
 	CMPQ       R11, $0x00000008
-	JLT        done194
+	JLT        done236
 	VMOVUPD    (DX)(R10*1), Z3
 	VMOVUPD    (BX)(R10*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -5412,11 +6536,11 @@ loop193:
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000008, R11
-	JMP        loop193
+	JMP        loop235
 
-done194:
+done236:
 	TESTQ      R11, R11
-	JZ         end195
+	JZ         end237
 	MOVQ       $0x00000008, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -5439,7 +6563,7 @@ done194:
 	VMOVUPD.Z  Z4, K1, Z3
 	VMOVUPD    Z3, (AX)(R12*1)
 
-end195:
+end237:
 	MOVQ   AX, R11
 	VXORPS Z3, Z3, Z3
 	VXORPS Z4, Z4, Z4
@@ -5459,7 +6583,7 @@ end195:
 	VXORPS Z18, Z18, Z18
 	MOVQ   $0x00000008, R12
 
-row196:
+row238:
 	VADDPD        (R11), Z3, Z3
 	VADDPD        64(R11), Z4, Z4
 	VADDPD        128(R11), Z5, Z5
@@ -5478,7 +6602,7 @@ row196:
 	VADDPD        960(R11), Z18, Z18
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row196
+	JNZ           row238
 	VADDPD        Z11, Z3, Z3
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
@@ -5506,9 +6630,9 @@ row196:
 	VMOVSD        X3, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block186
+	JMP           block228
 
-end189:
+end231:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -5533,27 +6657,27 @@ TEXT ·laplacianScaledL1Scale1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block197:
+block239:
 	TESTQ  CX, CX
-	JZ     end200
+	JZ     end242
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole198
+	JGE    whole240
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear201:
+clear243:
 	VMOVUPD Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear201
+	JLT     clear243
 	SUBQ    R9, CX
 	XORQ    R10, R10
 
-loop202:
+loop244:
 	CMPQ       R9, $0x00000008
-	JLT        done203
+	JLT        done245
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -5568,11 +6692,11 @@ loop202:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop202
+	JMP        loop244
 
-done203:
+done245:
 	TESTQ      R9, R9
-	JZ         end204
+	JZ         end246
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -5592,7 +6716,7 @@ done203:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R10*1)
 
-end204:
+end246:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5612,7 +6736,7 @@ end204:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row205:
+row247:
 	VADDPD        (R9), Z4, Z4
 	VADDPD        64(R9), Z5, Z5
 	VADDPD        128(R9), Z6, Z6
@@ -5631,7 +6755,7 @@ row205:
 	VADDPD        960(R9), Z19, Z19
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row205
+	JNZ           row247
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -5657,9 +6781,9 @@ row205:
 	MOVQ          104(R9), R10
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
-	JMP           added199
+	JMP           added241
 
-whole198:
+whole240:
 	SUBQ   R9, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -5679,7 +6803,7 @@ whole198:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R9
 
-row206:
+row248:
 	VMOVUPD       (DX)(SI*1), Z20
 	VMOVUPD       (BX)(SI*1), Z21
 	VSUBPD        Z21, Z20, Z20
@@ -5858,7 +6982,7 @@ row206:
 	VADDPD        Z21, Z19, Z19
 	ADDQ          $0x00000400, SI
 	DECQ          R9
-	JNZ           row206
+	JNZ           row248
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -5885,12 +7009,12 @@ row206:
 	MOVQ          136(R9), R9
 	VMOVSD        X4, (R10)(R9*8)
 
-added199:
+added241:
 	MOVQ c+0(FP), R9
 	INCQ 136(R9)
-	JMP  block197
+	JMP  block239
 
-end200:
+end242:
 	VZEROUPPER
 	RET
 
@@ -5914,29 +7038,29 @@ TEXT ·laplacianScaledL1Scale1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block207:
+block249:
 	TESTQ  CX, CX
-	JZ     end210
+	JZ     end252
 	MOVQ   $0x00000400, R9
 	CMPQ   CX, R9
-	JGE    whole208
+	JGE    whole250
 	MOVQ   CX, R9
 	VXORPS Z4, Z4, Z4
 	XORQ   R10, R10
 
-clear211:
+clear253:
 	VMOVUPD Z4, (AX)(R10*1)
 	ADDQ    $0x00000040, R10
 	CMPQ    R10, $0x00002000
-	JLT     clear211
+	JLT     clear253
 
-whole208:
+whole250:
 	SUBQ R9, CX
 	XORQ R10, R10
 
-loop212:
+loop254:
 	CMPQ       R9, $0x00000020
-	JLT        done213
+	JLT        done255
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -5984,12 +7108,12 @@ loop212:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R10
 	SUBQ       $0x00000020, R9
-	JMP        loop212
+	JMP        loop254
 
-done213:
-loop214:
+done255:
+loop256:
 	CMPQ       R9, $0x00000008
-	JLT        done215
+	JLT        done257
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -6004,11 +7128,11 @@ loop214:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R10
 	SUBQ       $0x00000008, R9
-	JMP        loop214
+	JMP        loop256
 
-done215:
+done257:
 	TESTQ      R9, R9
-	JZ         end216
+	JZ         end258
 	MOVQ       $0x00000008, R11
 	CMPQ       R9, R11
 	CMOVQGT    R11, R9
@@ -6028,7 +7152,7 @@ done215:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R10*1)
 
-end216:
+end258:
 	MOVQ   AX, R9
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6048,7 +7172,7 @@ end216:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row217:
+row259:
 	VADDPD        (R9), Z4, Z4
 	VADDPD        64(R9), Z5, Z5
 	VADDPD        128(R9), Z6, Z6
@@ -6067,7 +7191,7 @@ row217:
 	VADDPD        960(R9), Z19, Z19
 	ADDQ          $0x00000400, R9
 	DECQ          R10
-	JNZ           row217
+	JNZ           row259
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6095,9 +7219,9 @@ row217:
 	VMOVSD        X4, (R10)(R9*8)
 	MOVQ          c+0(FP), R9
 	INCQ          136(R9)
-	JMP           block207
+	JMP           block249
 
-end210:
+end252:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6123,27 +7247,27 @@ TEXT ·laplacianScaledL1MaskScale1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block218:
+block260:
 	TESTQ  CX, CX
-	JZ     end221
+	JZ     end263
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole219
+	JGE    whole261
 	MOVQ   CX, R10
 	VXORPS Z4, Z4, Z4
 	XORQ   R11, R11
 
-clear222:
+clear264:
 	VMOVUPD Z4, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear222
+	JLT     clear264
 	SUBQ    R10, CX
 	XORQ    R11, R11
 
-loop223:
+loop265:
 	CMPQ       R10, $0x00000008
-	JLT        done224
+	JLT        done266
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -6160,11 +7284,11 @@ loop223:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000008, R10
-	JMP        loop223
+	JMP        loop265
 
-done224:
+done266:
 	TESTQ      R10, R10
-	JZ         end225
+	JZ         end267
 	MOVQ       $0x00000008, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -6186,7 +7310,7 @@ done224:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R11*1)
 
-end225:
+end267:
 	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6206,7 +7330,7 @@ end225:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row226:
+row268:
 	VADDPD        (R10), Z4, Z4
 	VADDPD        64(R10), Z5, Z5
 	VADDPD        128(R10), Z6, Z6
@@ -6225,7 +7349,7 @@ row226:
 	VADDPD        960(R10), Z19, Z19
 	ADDQ          $0x00000400, R10
 	DECQ          R11
-	JNZ           row226
+	JNZ           row268
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6251,9 +7375,9 @@ row226:
 	MOVQ          104(R10), R11
 	MOVQ          136(R10), R10
 	VMOVSD        X4, (R11)(R10*8)
-	JMP           added220
+	JMP           added262
 
-whole219:
+whole261:
 	SUBQ   R10, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6273,7 +7397,7 @@ whole219:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R10
 
-row227:
+row269:
 	VMOVUPD       (DX)(SI*1), Z20
 	VMOVUPD       (BX)(SI*1), Z21
 	VSUBPD        Z21, Z20, Z20
@@ -6484,7 +7608,7 @@ row227:
 	VADDPD        Z21, Z19, Z19
 	ADDQ          $0x00000400, SI
 	DECQ          R10
-	JNZ           row227
+	JNZ           row269
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6511,12 +7635,12 @@ row227:
 	MOVQ          136(R10), R10
 	VMOVSD        X4, (R11)(R10*8)
 
-added220:
+added262:
 	MOVQ c+0(FP), R10
 	INCQ 136(R10)
-	JMP  block218
+	JMP  block260
 
-end221:
+end263:
 	VZEROUPPER
 	RET
 
@@ -6541,29 +7665,29 @@ TEXT ·laplacianScaledL1MaskScale1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block228:
+block270:
 	TESTQ  CX, CX
-	JZ     end231
+	JZ     end273
 	MOVQ   $0x00000400, R10
 	CMPQ   CX, R10
-	JGE    whole229
+	JGE    whole271
 	MOVQ   CX, R10
 	VXORPS Z4, Z4, Z4
 	XORQ   R11, R11
 
-clear232:
+clear274:
 	VMOVUPD Z4, (AX)(R11*1)
 	ADDQ    $0x00000040, R11
 	CMPQ    R11, $0x00002000
-	JLT     clear232
+	JLT     clear274
 
-whole229:
+whole271:
 	SUBQ R10, CX
 	XORQ R11, R11
 
-loop233:
+loop275:
 	CMPQ       R10, $0x00000020
-	JLT        done234
+	JLT        done276
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -6619,12 +7743,12 @@ loop233:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R11
 	SUBQ       $0x00000020, R10
-	JMP        loop233
+	JMP        loop275
 
-done234:
-loop235:
+done276:
+loop277:
 	CMPQ       R10, $0x00000008
-	JLT        done236
+	JLT        done278
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -6641,11 +7765,11 @@ loop235:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R11
 	SUBQ       $0x00000008, R10
-	JMP        loop235
+	JMP        loop277
 
-done236:
+done278:
 	TESTQ      R10, R10
-	JZ         end237
+	JZ         end279
 	MOVQ       $0x00000008, R12
 	CMPQ       R10, R12
 	CMOVQGT    R12, R10
@@ -6667,7 +7791,7 @@ done236:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R11*1)
 
-end237:
+end279:
 	MOVQ   AX, R10
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6687,7 +7811,7 @@ end237:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row238:
+row280:
 	VADDPD        (R10), Z4, Z4
 	VADDPD        64(R10), Z5, Z5
 	VADDPD        128(R10), Z6, Z6
@@ -6706,7 +7830,7 @@ row238:
 	VADDPD        960(R10), Z19, Z19
 	ADDQ          $0x00000400, R10
 	DECQ          R11
-	JNZ           row238
+	JNZ           row280
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6734,9 +7858,9 @@ row238:
 	VMOVSD        X4, (R11)(R10*8)
 	MOVQ          c+0(FP), R10
 	INCQ          136(R10)
-	JMP           block228
+	JMP           block270
 
-end231:
+end273:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -6763,27 +7887,27 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1F64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block239:
+block281:
 	TESTQ  CX, CX
-	JZ     end242
+	JZ     end284
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole240
+	JGE    whole282
 	MOVQ   CX, R11
 	VXORPS Z4, Z4, Z4
 	XORQ   R12, R12
 
-clear243:
+clear285:
 	VMOVUPD Z4, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear243
+	JLT     clear285
 	SUBQ    R11, CX
 	XORQ    R12, R12
 
-loop244:
+loop286:
 	CMPQ       R11, $0x00000008
-	JLT        done245
+	JLT        done287
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -6802,11 +7926,11 @@ loop244:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000008, R11
-	JMP        loop244
+	JMP        loop286
 
-done245:
+done287:
 	TESTQ      R11, R11
-	JZ         end246
+	JZ         end288
 	MOVQ       $0x00000008, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -6830,7 +7954,7 @@ done245:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R12*1)
 
-end246:
+end288:
 	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6850,7 +7974,7 @@ end246:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R12
 
-row247:
+row289:
 	VADDPD        (R11), Z4, Z4
 	VADDPD        64(R11), Z5, Z5
 	VADDPD        128(R11), Z6, Z6
@@ -6869,7 +7993,7 @@ row247:
 	VADDPD        960(R11), Z19, Z19
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row247
+	JNZ           row289
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -6895,9 +8019,9 @@ row247:
 	MOVQ          104(R11), R12
 	MOVQ          136(R11), R11
 	VMOVSD        X4, (R12)(R11*8)
-	JMP           added241
+	JMP           added283
 
-whole240:
+whole282:
 	SUBQ   R11, CX
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -6917,7 +8041,7 @@ whole240:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R11
 
-row248:
+row290:
 	VMOVUPD       (DX)(SI*1), Z20
 	VMOVUPD       (BX)(SI*1), Z21
 	VSUBPD        Z21, Z20, Z20
@@ -7160,7 +8284,7 @@ row248:
 	VADDPD        Z21, Z19, Z19
 	ADDQ          $0x00000400, SI
 	DECQ          R11
-	JNZ           row248
+	JNZ           row290
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -7187,12 +8311,12 @@ row248:
 	MOVQ          136(R11), R11
 	VMOVSD        X4, (R12)(R11*8)
 
-added241:
+added283:
 	MOVQ c+0(FP), R11
 	INCQ 136(R11)
-	JMP  block239
+	JMP  block281
 
-end242:
+end284:
 	VZEROUPPER
 	RET
 
@@ -7218,29 +8342,29 @@ TEXT ·laplacianScaledL1ModulatorMaskScale1StreamingF64AVX512(SB), $8256-8
 	ADDQ         $0x0000003f, AX
 	ANDQ         $-64, AX
 
-block249:
+block291:
 	TESTQ  CX, CX
-	JZ     end252
+	JZ     end294
 	MOVQ   $0x00000400, R11
 	CMPQ   CX, R11
-	JGE    whole250
+	JGE    whole292
 	MOVQ   CX, R11
 	VXORPS Z4, Z4, Z4
 	XORQ   R12, R12
 
-clear253:
+clear295:
 	VMOVUPD Z4, (AX)(R12*1)
 	ADDQ    $0x00000040, R12
 	CMPQ    R12, $0x00002000
-	JLT     clear253
+	JLT     clear295
 
-whole250:
+whole292:
 	SUBQ R11, CX
 	XORQ R12, R12
 
-loop254:
+loop296:
 	CMPQ       R11, $0x00000020
-	JLT        done255
+	JLT        done297
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -7304,12 +8428,12 @@ loop254:
 	ADDQ       $0x00000100, SI
 	ADDQ       $0x00000100, R12
 	SUBQ       $0x00000020, R11
-	JMP        loop254
+	JMP        loop296
 
-done255:
-loop256:
+done297:
+loop298:
 	CMPQ       R11, $0x00000008
-	JLT        done257
+	JLT        done299
 	VMOVUPD    (DX)(SI*1), Z4
 	VMOVUPD    (BX)(SI*1), Z5
 	VSUBPD     Z5, Z4, Z4
@@ -7328,11 +8452,11 @@ loop256:
 	ADDQ       $0x00000040, SI
 	ADDQ       $0x00000040, R12
 	SUBQ       $0x00000008, R11
-	JMP        loop256
+	JMP        loop298
 
-done257:
+done299:
 	TESTQ      R11, R11
-	JZ         end258
+	JZ         end300
 	MOVQ       $0x00000008, R13
 	CMPQ       R11, R13
 	CMOVQGT    R13, R11
@@ -7356,7 +8480,7 @@ done257:
 	VMOVUPD.Z  Z5, K1, Z4
 	VMOVUPD    Z4, (AX)(R12*1)
 
-end258:
+end300:
 	MOVQ   AX, R11
 	VXORPS Z4, Z4, Z4
 	VXORPS Z5, Z5, Z5
@@ -7376,7 +8500,7 @@ end258:
 	VXORPS Z19, Z19, Z19
 	MOVQ   $0x00000008, R12
 
-row259:
+row301:
 	VADDPD        (R11), Z4, Z4
 	VADDPD        64(R11), Z5, Z5
 	VADDPD        128(R11), Z6, Z6
@@ -7395,7 +8519,7 @@ row259:
 	VADDPD        960(R11), Z19, Z19
 	ADDQ          $0x00000400, R11
 	DECQ          R12
-	JNZ           row259
+	JNZ           row301
 	VADDPD        Z12, Z4, Z4
 	VADDPD        Z13, Z5, Z5
 	VADDPD        Z14, Z6, Z6
@@ -7423,9 +8547,419 @@ row259:
 	VMOVSD        X4, (R12)(R11*8)
 	MOVQ          c+0(FP), R11
 	INCQ          136(R11)
-	JMP           block249
+	JMP           block291
 
-end252:
+end294:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1F64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·rewardNEpStepsKeep1Alpha1F64AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD (DI), Z1
+	XORQ         SI, SI
+
+loop302:
+	CMPQ    CX, $0x00000020
+	JLT     done303
+	VMOVUPD (DX)(SI*1), Z2
+	VMOVUPD (BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z4
+	VMULPD  Z0, Z3, Z3
+	VMULPD  Z1, Z2, Z5
+	VADDPD  Z5, Z3, Z3
+	VMOVUPD (R8)(SI*1), Z5
+	VADDPD  Z2, Z5, Z2
+	VMOVUPD Z4, (R9)(SI*1)
+	VMOVUPD Z3, (R10)(SI*1)
+	VMOVUPD Z2, (AX)(SI*1)
+	VMOVUPD 64(DX)(SI*1), Z2
+	VMOVUPD 64(BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z4
+	VMULPD  Z0, Z3, Z3
+	VMULPD  Z1, Z2, Z5
+	VADDPD  Z5, Z3, Z3
+	VMOVUPD 64(R8)(SI*1), Z5
+	VADDPD  Z2, Z5, Z2
+	VMOVUPD Z4, 64(R9)(SI*1)
+	VMOVUPD Z3, 64(R10)(SI*1)
+	VMOVUPD Z2, 64(AX)(SI*1)
+	VMOVUPD 128(DX)(SI*1), Z2
+	VMOVUPD 128(BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z4
+	VMULPD  Z0, Z3, Z3
+	VMULPD  Z1, Z2, Z5
+	VADDPD  Z5, Z3, Z3
+	VMOVUPD 128(R8)(SI*1), Z5
+	VADDPD  Z2, Z5, Z2
+	VMOVUPD Z4, 128(R9)(SI*1)
+	VMOVUPD Z3, 128(R10)(SI*1)
+	VMOVUPD Z2, 128(AX)(SI*1)
+	VMOVUPD 192(DX)(SI*1), Z2
+	VMOVUPD 192(BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z4
+	VMULPD  Z0, Z3, Z3
+	VMULPD  Z1, Z2, Z5
+	VADDPD  Z5, Z3, Z3
+	VMOVUPD 192(R8)(SI*1), Z5
+	VADDPD  Z2, Z5, Z2
+	VMOVUPD Z4, 192(R9)(SI*1)
+	VMOVUPD Z3, 192(R10)(SI*1)
+	VMOVUPD Z2, 192(AX)(SI*1)
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000020, CX
+	JMP     loop302
+
+done303:
+loop304:
+	CMPQ    CX, $0x00000008
+	JLT     done305
+	VMOVUPD (DX)(SI*1), Z2
+	VMOVUPD (BX)(SI*1), Z3
+	VSUBPD  Z3, Z2, Z4
+	VMULPD  Z0, Z3, Z3
+	VMULPD  Z1, Z2, Z5
+	VADDPD  Z5, Z3, Z3
+	VMOVUPD (R8)(SI*1), Z5
+	VADDPD  Z2, Z5, Z2
+	VMOVUPD Z4, (R9)(SI*1)
+	VMOVUPD Z3, (R10)(SI*1)
+	VMOVUPD Z2, (AX)(SI*1)
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000008, CX
+	JMP     loop304
+
+done305:
+	TESTQ     CX, CX
+	JZ        end306
+	MOVQ      $0x00000008, DI
+	CMPQ      CX, DI
+	CMOVQGT   DI, CX
+	MOVQ      $-1, DI
+	BZHIQ     CX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z4
+	VMULPD    Z0, Z3, Z0
+	VMULPD    Z1, Z2, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD.Z (R8)(SI*1), K1, Z1
+	VADDPD    Z2, Z1, Z1
+	VMOVUPD   Z4, K1, (R9)(SI*1)
+	VMOVUPD   Z0, K1, (R10)(SI*1)
+	VMOVUPD   Z1, K1, (AX)(SI*1)
+
+end306:
+	VZEROUPPER
+	RET
+
+// func rewardNEpStepsKeep1Alpha1StreamingF64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rewardNEpStepsKeep1Alpha1StreamingF64AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), R9
+	MOVQ         80(AX), R10
+	MOVQ         88(AX), AX
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD (DI), Z1
+	XORQ         SI, SI
+
+loop307:
+	CMPQ     CX, $0x00000020
+	JLT      done308
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z4
+	VMULPD   Z0, Z3, Z3
+	VMULPD   Z1, Z2, Z5
+	VADDPD   Z5, Z3, Z3
+	VMOVUPD  (R8)(SI*1), Z5
+	VADDPD   Z2, Z5, Z2
+	VMOVNTPD Z4, (R9)(SI*1)
+	VMOVNTPD Z3, (R10)(SI*1)
+	VMOVNTPD Z2, (AX)(SI*1)
+	VMOVUPD  64(DX)(SI*1), Z2
+	VMOVUPD  64(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z4
+	VMULPD   Z0, Z3, Z3
+	VMULPD   Z1, Z2, Z5
+	VADDPD   Z5, Z3, Z3
+	VMOVUPD  64(R8)(SI*1), Z5
+	VADDPD   Z2, Z5, Z2
+	VMOVNTPD Z4, 64(R9)(SI*1)
+	VMOVNTPD Z3, 64(R10)(SI*1)
+	VMOVNTPD Z2, 64(AX)(SI*1)
+	VMOVUPD  128(DX)(SI*1), Z2
+	VMOVUPD  128(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z4
+	VMULPD   Z0, Z3, Z3
+	VMULPD   Z1, Z2, Z5
+	VADDPD   Z5, Z3, Z3
+	VMOVUPD  128(R8)(SI*1), Z5
+	VADDPD   Z2, Z5, Z2
+	VMOVNTPD Z4, 128(R9)(SI*1)
+	VMOVNTPD Z3, 128(R10)(SI*1)
+	VMOVNTPD Z2, 128(AX)(SI*1)
+	VMOVUPD  192(DX)(SI*1), Z2
+	VMOVUPD  192(BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z4
+	VMULPD   Z0, Z3, Z3
+	VMULPD   Z1, Z2, Z5
+	VADDPD   Z5, Z3, Z3
+	VMOVUPD  192(R8)(SI*1), Z5
+	VADDPD   Z2, Z5, Z2
+	VMOVNTPD Z4, 192(R9)(SI*1)
+	VMOVNTPD Z3, 192(R10)(SI*1)
+	VMOVNTPD Z2, 192(AX)(SI*1)
+	ADDQ     $0x00000100, SI
+	SUBQ     $0x00000020, CX
+	JMP      loop307
+
+done308:
+loop309:
+	CMPQ     CX, $0x00000008
+	JLT      done310
+	VMOVUPD  (DX)(SI*1), Z2
+	VMOVUPD  (BX)(SI*1), Z3
+	VSUBPD   Z3, Z2, Z4
+	VMULPD   Z0, Z3, Z3
+	VMULPD   Z1, Z2, Z5
+	VADDPD   Z5, Z3, Z3
+	VMOVUPD  (R8)(SI*1), Z5
+	VADDPD   Z2, Z5, Z2
+	VMOVNTPD Z4, (R9)(SI*1)
+	VMOVNTPD Z3, (R10)(SI*1)
+	VMOVNTPD Z2, (AX)(SI*1)
+	ADDQ     $0x00000040, SI
+	SUBQ     $0x00000008, CX
+	JMP      loop309
+
+done310:
+	TESTQ     CX, CX
+	JZ        end311
+	MOVQ      $0x00000008, DI
+	CMPQ      CX, DI
+	CMOVQGT   DI, CX
+	MOVQ      $-1, DI
+	BZHIQ     CX, DI, DI
+	KMOVQ     DI, K1
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VSUBPD    Z3, Z2, Z4
+	VMULPD    Z0, Z3, Z0
+	VMULPD    Z1, Z2, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD.Z (R8)(SI*1), K1, Z1
+	VADDPD    Z2, Z1, Z1
+	VMOVUPD   Z4, K1, (R9)(SI*1)
+	VMOVUPD   Z0, K1, (R10)(SI*1)
+	VMOVUPD   Z1, K1, (AX)(SI*1)
+
+end311:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1F64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV
+TEXT ·rewardEvolveNEpStepsKeep1Rate1F64AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSD (DX), Z0
+	VBROADCASTSD (SI), Z1
+	XORQ         DX, DX
+
+loop312:
+	CMPQ    CX, $0x00000020
+	JLT     done313
+	VMOVUPD (BX)(DX*1), Z2
+	VMULPD  Z2, Z0, Z2
+	VMOVUPD (DI)(DX*1), Z3
+	VMOVUPD (R8)(DX*1), Z4
+	VDIVPD  Z4, Z3, Z3
+	VMULPD  Z3, Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, (AX)(DX*1)
+	VMOVUPD 64(BX)(DX*1), Z2
+	VMULPD  Z2, Z0, Z2
+	VMOVUPD 64(DI)(DX*1), Z3
+	VMOVUPD 64(R8)(DX*1), Z4
+	VDIVPD  Z4, Z3, Z3
+	VMULPD  Z3, Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 64(AX)(DX*1)
+	VMOVUPD 128(BX)(DX*1), Z2
+	VMULPD  Z2, Z0, Z2
+	VMOVUPD 128(DI)(DX*1), Z3
+	VMOVUPD 128(R8)(DX*1), Z4
+	VDIVPD  Z4, Z3, Z3
+	VMULPD  Z3, Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 128(AX)(DX*1)
+	VMOVUPD 192(BX)(DX*1), Z2
+	VMULPD  Z2, Z0, Z2
+	VMOVUPD 192(DI)(DX*1), Z3
+	VMOVUPD 192(R8)(DX*1), Z4
+	VDIVPD  Z4, Z3, Z3
+	VMULPD  Z3, Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, 192(AX)(DX*1)
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000020, CX
+	JMP     loop312
+
+done313:
+loop314:
+	CMPQ    CX, $0x00000008
+	JLT     done315
+	VMOVUPD (BX)(DX*1), Z2
+	VMULPD  Z2, Z0, Z2
+	VMOVUPD (DI)(DX*1), Z3
+	VMOVUPD (R8)(DX*1), Z4
+	VDIVPD  Z4, Z3, Z3
+	VMULPD  Z3, Z1, Z3
+	VADDPD  Z3, Z2, Z2
+	VMOVUPD Z2, (AX)(DX*1)
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000008, CX
+	JMP     loop314
+
+done315:
+	TESTQ     CX, CX
+	JZ        end316
+	MOVQ      $0x00000008, SI
+	CMPQ      CX, SI
+	CMOVQGT   SI, CX
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPD.Z (BX)(DX*1), K1, Z2
+	VMULPD    Z2, Z0, Z0
+	VMOVUPD.Z (DI)(DX*1), K1, Z2
+	VMOVUPD.Z (R8)(DX*1), K1, Z3
+	VDIVPD    Z3, Z2, Z2
+	VMULPD    Z2, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)(DX*1)
+
+end316:
+	VZEROUPPER
+	RET
+
+// func rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX512(c *Call)
+// Requires: AVX, AVX512BW, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX512(SB), NOSPLIT, $0-8
+	MOVQ         c+0(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         8(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         24(AX), SI
+	MOVQ         32(AX), DI
+	MOVQ         40(AX), R8
+	MOVQ         72(AX), AX
+	VBROADCASTSD (DX), Z0
+	VBROADCASTSD (SI), Z1
+	XORQ         DX, DX
+
+loop317:
+	CMPQ     CX, $0x00000020
+	JLT      done318
+	VMOVUPD  (BX)(DX*1), Z2
+	VMULPD   Z2, Z0, Z2
+	VMOVUPD  (DI)(DX*1), Z3
+	VMOVUPD  (R8)(DX*1), Z4
+	VDIVPD   Z4, Z3, Z3
+	VMULPD   Z3, Z1, Z3
+	VADDPD   Z3, Z2, Z2
+	VMOVNTPD Z2, (AX)(DX*1)
+	VMOVUPD  64(BX)(DX*1), Z2
+	VMULPD   Z2, Z0, Z2
+	VMOVUPD  64(DI)(DX*1), Z3
+	VMOVUPD  64(R8)(DX*1), Z4
+	VDIVPD   Z4, Z3, Z3
+	VMULPD   Z3, Z1, Z3
+	VADDPD   Z3, Z2, Z2
+	VMOVNTPD Z2, 64(AX)(DX*1)
+	VMOVUPD  128(BX)(DX*1), Z2
+	VMULPD   Z2, Z0, Z2
+	VMOVUPD  128(DI)(DX*1), Z3
+	VMOVUPD  128(R8)(DX*1), Z4
+	VDIVPD   Z4, Z3, Z3
+	VMULPD   Z3, Z1, Z3
+	VADDPD   Z3, Z2, Z2
+	VMOVNTPD Z2, 128(AX)(DX*1)
+	VMOVUPD  192(BX)(DX*1), Z2
+	VMULPD   Z2, Z0, Z2
+	VMOVUPD  192(DI)(DX*1), Z3
+	VMOVUPD  192(R8)(DX*1), Z4
+	VDIVPD   Z4, Z3, Z3
+	VMULPD   Z3, Z1, Z3
+	VADDPD   Z3, Z2, Z2
+	VMOVNTPD Z2, 192(AX)(DX*1)
+	ADDQ     $0x00000100, DX
+	SUBQ     $0x00000020, CX
+	JMP      loop317
+
+done318:
+loop319:
+	CMPQ     CX, $0x00000008
+	JLT      done320
+	VMOVUPD  (BX)(DX*1), Z2
+	VMULPD   Z2, Z0, Z2
+	VMOVUPD  (DI)(DX*1), Z3
+	VMOVUPD  (R8)(DX*1), Z4
+	VDIVPD   Z4, Z3, Z3
+	VMULPD   Z3, Z1, Z3
+	VADDPD   Z3, Z2, Z2
+	VMOVNTPD Z2, (AX)(DX*1)
+	ADDQ     $0x00000040, DX
+	SUBQ     $0x00000008, CX
+	JMP      loop319
+
+done320:
+	TESTQ     CX, CX
+	JZ        end321
+	MOVQ      $0x00000008, SI
+	CMPQ      CX, SI
+	CMOVQGT   SI, CX
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVQ     SI, K1
+	VMOVUPD.Z (BX)(DX*1), K1, Z2
+	VMULPD    Z2, Z0, Z0
+	VMOVUPD.Z (DI)(DX*1), K1, Z2
+	VMOVUPD.Z (R8)(DX*1), K1, Z3
+	VDIVPD    Z3, Z2, Z2
+	VMULPD    Z2, Z1, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)(DX*1)
+
+end321:
 	SFENCE
 	VZEROUPPER
 	RET
@@ -7439,9 +8973,9 @@ TEXT ·negF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop260:
+loop322:
 	CMPQ    AX, $0x00000020
-	JLT     done261
+	JLT     done323
 	VMOVUPD (CX)(BX*1), Z1
 	VXORPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
@@ -7456,22 +8990,22 @@ loop260:
 	VMOVUPD Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop260
+	JMP     loop322
 
-done261:
-loop262:
+done323:
+loop324:
 	CMPQ    AX, $0x00000008
-	JLT     done263
+	JLT     done325
 	VMOVUPD (CX)(BX*1), Z1
 	VXORPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop262
+	JMP     loop324
 
-done263:
+done325:
 	TESTQ     AX, AX
-	JZ        end264
+	JZ        end326
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7482,7 +9016,7 @@ done263:
 	VXORPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end264:
+end326:
 	VZEROUPPER
 	RET
 
@@ -7495,9 +9029,9 @@ TEXT ·absF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop265:
+loop327:
 	CMPQ    AX, $0x00000020
-	JLT     done266
+	JLT     done328
 	VMOVUPD (CX)(BX*1), Z1
 	VANDNPD Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
@@ -7512,22 +9046,22 @@ loop265:
 	VMOVUPD Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop265
+	JMP     loop327
 
-done266:
-loop267:
+done328:
+loop329:
 	CMPQ    AX, $0x00000008
-	JLT     done268
+	JLT     done330
 	VMOVUPD (CX)(BX*1), Z1
 	VANDNPD Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop267
+	JMP     loop329
 
-done268:
+done330:
 	TESTQ     AX, AX
-	JZ        end269
+	JZ        end331
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7538,7 +9072,7 @@ done268:
 	VANDNPD   Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end269:
+end331:
 	VZEROUPPER
 	RET
 
@@ -7553,9 +9087,9 @@ TEXT ·signF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop270:
+loop332:
 	CMPQ       AX, $0x00000020
-	JLT        done271
+	JLT        done333
 	VMOVUPD    (CX)(BX*1), Z3
 	VCMPPD     $0x0c, Z0, Z3, K1
 	VPTERNLOGQ $0xea, Z1, Z2, K1, Z3
@@ -7574,23 +9108,23 @@ loop270:
 	VMOVUPD    Z3, 192(DX)(BX*1)
 	ADDQ       $0x00000100, BX
 	SUBQ       $0x00000020, AX
-	JMP        loop270
+	JMP        loop332
 
-done271:
-loop272:
+done333:
+loop334:
 	CMPQ       AX, $0x00000008
-	JLT        done273
+	JLT        done335
 	VMOVUPD    (CX)(BX*1), Z3
 	VCMPPD     $0x0c, Z0, Z3, K1
 	VPTERNLOGQ $0xea, Z1, Z2, K1, Z3
 	VMOVUPD    Z3, (DX)(BX*1)
 	ADDQ       $0x00000040, BX
 	SUBQ       $0x00000008, AX
-	JMP        loop272
+	JMP        loop334
 
-done273:
+done335:
 	TESTQ      AX, AX
-	JZ         end274
+	JZ         end336
 	MOVQ       $0x00000008, SI
 	CMPQ       AX, SI
 	CMOVQGT    SI, AX
@@ -7603,7 +9137,7 @@ done273:
 	VPTERNLOGQ $0xea, Z1, Z2, K2, Z0
 	VMOVUPD    Z0, K1, (DX)(BX*1)
 
-end274:
+end336:
 	VZEROUPPER
 	RET
 
@@ -7615,9 +9149,9 @@ TEXT ·sqrtF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop275:
+loop337:
 	CMPQ    AX, $0x00000020
-	JLT     done276
+	JLT     done338
 	VMOVUPD (CX)(BX*1), Z0
 	VSQRTPD Z0, Z0
 	VMOVUPD Z0, (DX)(BX*1)
@@ -7632,22 +9166,22 @@ loop275:
 	VMOVUPD Z0, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop275
+	JMP     loop337
 
-done276:
-loop277:
+done338:
+loop339:
 	CMPQ    AX, $0x00000008
-	JLT     done278
+	JLT     done340
 	VMOVUPD (CX)(BX*1), Z0
 	VSQRTPD Z0, Z0
 	VMOVUPD Z0, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop277
+	JMP     loop339
 
-done278:
+done340:
 	TESTQ     AX, AX
-	JZ        end279
+	JZ        end341
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7658,7 +9192,7 @@ done278:
 	VSQRTPD   Z0, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end279:
+end341:
 	VZEROUPPER
 	RET
 
@@ -7674,9 +9208,9 @@ TEXT ·pow2F64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z3
 	XORQ         BX, BX
 
-loop280:
+loop342:
 	CMPQ      AX, $0x00000020
-	JLT       done281
+	JLT       done343
 	VMOVUPD   (CX)(BX*1), Z4
 	VMAXPD    Z0, Z4, Z5
 	VMINPD    Z1, Z5, Z5
@@ -7715,12 +9249,12 @@ loop280:
 	VMOVUPD   Z9, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000020, AX
-	JMP       loop280
+	JMP       loop342
 
-done281:
-loop282:
+done343:
+loop344:
 	CMPQ      AX, $0x00000008
-	JLT       done283
+	JLT       done345
 	VMOVUPD   (CX)(BX*1), Z4
 	VMAXPD    Z0, Z4, Z5
 	VMINPD    Z1, Z5, Z5
@@ -7732,11 +9266,11 @@ loop282:
 	VMOVUPD   Z10, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000008, AX
-	JMP       loop282
+	JMP       loop344
 
-done283:
+done345:
 	TESTQ     AX, AX
-	JZ        end284
+	JZ        end346
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7753,7 +9287,7 @@ done283:
 	VBLENDMPD Z4, Z0, K2, Z11
 	VMOVUPD   Z11, K1, (DX)(BX*1)
 
-end284:
+end346:
 	VZEROUPPER
 	RET
 
@@ -7777,9 +9311,9 @@ TEXT ·exponentF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD biasedF64AVX512<>+0(SB), Z2
 	XORQ         BX, BX
 
-loop285:
+loop347:
 	CMPQ      AX, $0x00000020
-	JLT       done286
+	JLT       done348
 	VMOVUPD   (CX)(BX*1), Z3
 	VANDPD    Z0, Z3, Z4
 	VPSRLQ    $0x34, Z4, Z4
@@ -7814,12 +9348,12 @@ loop285:
 	VMOVUPD   Z8, 192(DX)(BX*1)
 	ADDQ      $0x00000100, BX
 	SUBQ      $0x00000020, AX
-	JMP       loop285
+	JMP       loop347
 
-done286:
-loop287:
+done348:
+loop349:
 	CMPQ      AX, $0x00000008
-	JLT       done288
+	JLT       done350
 	VMOVUPD   (CX)(BX*1), Z3
 	VANDPD    Z0, Z3, Z4
 	VPSRLQ    $0x34, Z4, Z4
@@ -7830,11 +9364,11 @@ loop287:
 	VMOVUPD   Z9, (DX)(BX*1)
 	ADDQ      $0x00000040, BX
 	SUBQ      $0x00000008, AX
-	JMP       loop287
+	JMP       loop349
 
-done288:
+done350:
 	TESTQ     AX, AX
-	JZ        end289
+	JZ        end351
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -7850,7 +9384,7 @@ done288:
 	VBLENDMPD Z3, Z0, K2, Z10
 	VMOVUPD   Z10, K1, (DX)(BX*1)
 
-end289:
+end351:
 	VZEROUPPER
 	RET
 
@@ -7872,9 +9406,9 @@ TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop290:
+loop352:
 	CMPQ    AX, $0x00000020
-	JLT     done291
+	JLT     done353
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VADDPD  Z1, Z0, Z0
@@ -7893,23 +9427,23 @@ loop290:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop290
+	JMP     loop352
 
-done291:
-loop292:
+done353:
+loop354:
 	CMPQ    AX, $0x00000008
-	JLT     done293
+	JLT     done355
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VADDPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop292
+	JMP     loop354
 
-done293:
+done355:
 	TESTQ     AX, AX
-	JZ        end294
+	JZ        end356
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7921,7 +9455,7 @@ done293:
 	VADDPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end294:
+end356:
 	VZEROUPPER
 	RET
 
@@ -7934,9 +9468,9 @@ TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop295:
+loop357:
 	CMPQ    AX, $0x00000020
-	JLT     done296
+	JLT     done358
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VSUBPD  Z1, Z0, Z0
@@ -7955,23 +9489,23 @@ loop295:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop295
+	JMP     loop357
 
-done296:
-loop297:
+done358:
+loop359:
 	CMPQ    AX, $0x00000008
-	JLT     done298
+	JLT     done360
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VSUBPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop297
+	JMP     loop359
 
-done298:
+done360:
 	TESTQ     AX, AX
-	JZ        end299
+	JZ        end361
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -7983,7 +9517,7 @@ done298:
 	VSUBPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end299:
+end361:
 	VZEROUPPER
 	RET
 
@@ -7996,9 +9530,9 @@ TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop300:
+loop362:
 	CMPQ    AX, $0x00000020
-	JLT     done301
+	JLT     done363
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMULPD  Z1, Z0, Z0
@@ -8017,23 +9551,23 @@ loop300:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop300
+	JMP     loop362
 
-done301:
-loop302:
+done363:
+loop364:
 	CMPQ    AX, $0x00000008
-	JLT     done303
+	JLT     done365
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMULPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop302
+	JMP     loop364
 
-done303:
+done365:
 	TESTQ     AX, AX
-	JZ        end304
+	JZ        end366
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8045,7 +9579,7 @@ done303:
 	VMULPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end304:
+end366:
 	VZEROUPPER
 	RET
 
@@ -8058,9 +9592,9 @@ TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop305:
+loop367:
 	CMPQ    AX, $0x00000020
-	JLT     done306
+	JLT     done368
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VDIVPD  Z1, Z0, Z0
@@ -8079,23 +9613,23 @@ loop305:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop305
+	JMP     loop367
 
-done306:
-loop307:
+done368:
+loop369:
 	CMPQ    AX, $0x00000008
-	JLT     done308
+	JLT     done370
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VDIVPD  Z1, Z0, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop307
+	JMP     loop369
 
-done308:
+done370:
 	TESTQ     AX, AX
-	JZ        end309
+	JZ        end371
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8107,7 +9641,7 @@ done308:
 	VDIVPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end309:
+end371:
 	VZEROUPPER
 	RET
 
@@ -8120,9 +9654,9 @@ TEXT ·minF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop310:
+loop372:
 	CMPQ    AX, $0x00000020
-	JLT     done311
+	JLT     done373
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMINPD  Z0, Z1, Z2
@@ -8149,12 +9683,12 @@ loop310:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop310
+	JMP     loop372
 
-done311:
-loop312:
+done373:
+loop374:
 	CMPQ    AX, $0x00000008
-	JLT     done313
+	JLT     done375
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VMINPD  Z0, Z1, Z2
@@ -8163,11 +9697,11 @@ loop312:
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop312
+	JMP     loop374
 
-done313:
+done375:
 	TESTQ     AX, AX
-	JZ        end314
+	JZ        end376
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8181,7 +9715,7 @@ done313:
 	VORPD     Z2, Z0, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end314:
+end376:
 	VZEROUPPER
 	RET
 
@@ -8194,9 +9728,9 @@ TEXT ·maxF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop315:
+loop377:
 	CMPQ      AX, $0x00000020
-	JLT       done316
+	JLT       done378
 	VMOVUPD   (CX)(SI*1), Z0
 	VMOVUPD   (DX)(SI*1), Z1
 	VMAXPD    Z0, Z1, Z2
@@ -8235,12 +9769,12 @@ loop315:
 	VMOVUPD   Z7, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop315
+	JMP       loop377
 
-done316:
-loop317:
+done378:
+loop379:
 	CMPQ      AX, $0x00000008
-	JLT       done318
+	JLT       done380
 	VMOVUPD   (CX)(SI*1), Z0
 	VMOVUPD   (DX)(SI*1), Z1
 	VMAXPD    Z0, Z1, Z2
@@ -8252,11 +9786,11 @@ loop317:
 	VMOVUPD   Z8, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop317
+	JMP       loop379
 
-done318:
+done380:
 	TESTQ     AX, AX
-	JZ        end319
+	JZ        end381
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8273,7 +9807,7 @@ done318:
 	VBLENDMPD Z0, Z2, K2, Z9
 	VMOVUPD   Z9, K1, (BX)(SI*1)
 
-end319:
+end381:
 	VZEROUPPER
 	RET
 
@@ -8287,9 +9821,9 @@ TEXT ·fmaF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), SI
 	XORQ DI, DI
 
-loop320:
+loop382:
 	CMPQ        AX, $0x00000020
-	JLT         done321
+	JLT         done383
 	VMOVUPD     (CX)(DI*1), Z0
 	VMOVUPD     (DX)(DI*1), Z1
 	VMOVUPD     (BX)(DI*1), Z2
@@ -8312,12 +9846,12 @@ loop320:
 	VMOVUPD     Z2, 192(SI)(DI*1)
 	ADDQ        $0x00000100, DI
 	SUBQ        $0x00000020, AX
-	JMP         loop320
+	JMP         loop382
 
-done321:
-loop322:
+done383:
+loop384:
 	CMPQ        AX, $0x00000008
-	JLT         done323
+	JLT         done385
 	VMOVUPD     (CX)(DI*1), Z0
 	VMOVUPD     (DX)(DI*1), Z1
 	VMOVUPD     (BX)(DI*1), Z2
@@ -8325,11 +9859,11 @@ loop322:
 	VMOVUPD     Z2, (SI)(DI*1)
 	ADDQ        $0x00000040, DI
 	SUBQ        $0x00000008, AX
-	JMP         loop322
+	JMP         loop384
 
-done323:
+done385:
 	TESTQ       AX, AX
-	JZ          end324
+	JZ          end386
 	MOVQ        $0x00000008, R8
 	CMPQ        AX, R8
 	CMOVQGT     R8, AX
@@ -8342,7 +9876,7 @@ done323:
 	VFMADD231PD Z1, Z0, Z2
 	VMOVUPD     Z2, K1, (SI)(DI*1)
 
-end324:
+end386:
 	VZEROUPPER
 	RET
 
@@ -8356,9 +9890,9 @@ TEXT ·lessF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop325:
+loop387:
 	CMPQ      AX, $0x00000020
-	JLT       done326
+	JLT       done388
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x11, Z2, Z1, K1
@@ -8381,12 +9915,12 @@ loop325:
 	VMOVUPD   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop325
+	JMP       loop387
 
-done326:
-loop327:
+done388:
+loop389:
 	CMPQ      AX, $0x00000008
-	JLT       done328
+	JLT       done390
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x11, Z2, Z1, K1
@@ -8394,11 +9928,11 @@ loop327:
 	VMOVUPD   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop327
+	JMP       loop389
 
-done328:
+done390:
 	TESTQ     AX, AX
-	JZ        end329
+	JZ        end391
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8411,7 +9945,7 @@ done328:
 	VMOVUPD.Z Z0, K2, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end329:
+end391:
 	VZEROUPPER
 	RET
 
@@ -8425,9 +9959,9 @@ TEXT ·lessEqualF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop330:
+loop392:
 	CMPQ      AX, $0x00000020
-	JLT       done331
+	JLT       done393
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x12, Z2, Z1, K1
@@ -8450,12 +9984,12 @@ loop330:
 	VMOVUPD   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop330
+	JMP       loop392
 
-done331:
-loop332:
+done393:
+loop394:
 	CMPQ      AX, $0x00000008
-	JLT       done333
+	JLT       done395
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x12, Z2, Z1, K1
@@ -8463,11 +9997,11 @@ loop332:
 	VMOVUPD   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop332
+	JMP       loop394
 
-done333:
+done395:
 	TESTQ     AX, AX
-	JZ        end334
+	JZ        end396
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8480,7 +10014,7 @@ done333:
 	VMOVUPD.Z Z0, K2, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end334:
+end396:
 	VZEROUPPER
 	RET
 
@@ -8494,9 +10028,9 @@ TEXT ·equalF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop335:
+loop397:
 	CMPQ      AX, $0x00000020
-	JLT       done336
+	JLT       done398
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x00, Z2, Z1, K1
@@ -8519,12 +10053,12 @@ loop335:
 	VMOVUPD   Z1, 192(BX)(SI*1)
 	ADDQ      $0x00000100, SI
 	SUBQ      $0x00000020, AX
-	JMP       loop335
+	JMP       loop397
 
-done336:
-loop337:
+done398:
+loop399:
 	CMPQ      AX, $0x00000008
-	JLT       done338
+	JLT       done400
 	VMOVUPD   (CX)(SI*1), Z1
 	VMOVUPD   (DX)(SI*1), Z2
 	VCMPPD    $0x00, Z2, Z1, K1
@@ -8532,11 +10066,11 @@ loop337:
 	VMOVUPD   Z1, (BX)(SI*1)
 	ADDQ      $0x00000040, SI
 	SUBQ      $0x00000008, AX
-	JMP       loop337
+	JMP       loop399
 
-done338:
+done400:
 	TESTQ     AX, AX
-	JZ        end339
+	JZ        end401
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8549,7 +10083,7 @@ done338:
 	VMOVUPD.Z Z0, K2, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end339:
+end401:
 	VZEROUPPER
 	RET
 
@@ -8562,9 +10096,9 @@ TEXT ·notF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
 	XORQ         BX, BX
 
-loop340:
+loop402:
 	CMPQ    AX, $0x00000020
-	JLT     done341
+	JLT     done403
 	VMOVUPD (CX)(BX*1), Z1
 	VSUBPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
@@ -8579,22 +10113,22 @@ loop340:
 	VMOVUPD Z1, 192(DX)(BX*1)
 	ADDQ    $0x00000100, BX
 	SUBQ    $0x00000020, AX
-	JMP     loop340
+	JMP     loop402
 
-done341:
-loop342:
+done403:
+loop404:
 	CMPQ    AX, $0x00000008
-	JLT     done343
+	JLT     done405
 	VMOVUPD (CX)(BX*1), Z1
 	VSUBPD  Z1, Z0, Z1
 	VMOVUPD Z1, (DX)(BX*1)
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000008, AX
-	JMP     loop342
+	JMP     loop404
 
-done343:
+done405:
 	TESTQ     AX, AX
-	JZ        end344
+	JZ        end406
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -8605,7 +10139,7 @@ done343:
 	VSUBPD    Z1, Z0, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end344:
+end406:
 	VZEROUPPER
 	RET
 
@@ -8618,9 +10152,9 @@ TEXT ·andF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop345:
+loop407:
 	CMPQ    AX, $0x00000020
-	JLT     done346
+	JLT     done408
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VANDPD  Z0, Z1, Z0
@@ -8639,23 +10173,23 @@ loop345:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop345
+	JMP     loop407
 
-done346:
-loop347:
+done408:
+loop409:
 	CMPQ    AX, $0x00000008
-	JLT     done348
+	JLT     done410
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VANDPD  Z0, Z1, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop347
+	JMP     loop409
 
-done348:
+done410:
 	TESTQ     AX, AX
-	JZ        end349
+	JZ        end411
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8667,7 +10201,7 @@ done348:
 	VANDPD    Z0, Z1, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end349:
+end411:
 	VZEROUPPER
 	RET
 
@@ -8680,9 +10214,9 @@ TEXT ·orF64AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), BX
 	XORQ SI, SI
 
-loop350:
+loop412:
 	CMPQ    AX, $0x00000020
-	JLT     done351
+	JLT     done413
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VORPD   Z0, Z1, Z0
@@ -8701,23 +10235,23 @@ loop350:
 	VMOVUPD Z0, 192(BX)(SI*1)
 	ADDQ    $0x00000100, SI
 	SUBQ    $0x00000020, AX
-	JMP     loop350
+	JMP     loop412
 
-done351:
-loop352:
+done413:
+loop414:
 	CMPQ    AX, $0x00000008
-	JLT     done353
+	JLT     done415
 	VMOVUPD (CX)(SI*1), Z0
 	VMOVUPD (DX)(SI*1), Z1
 	VORPD   Z0, Z1, Z0
 	VMOVUPD Z0, (BX)(SI*1)
 	ADDQ    $0x00000040, SI
 	SUBQ    $0x00000008, AX
-	JMP     loop352
+	JMP     loop414
 
-done353:
+done415:
 	TESTQ     AX, AX
-	JZ        end354
+	JZ        end416
 	MOVQ      $0x00000008, DI
 	CMPQ      AX, DI
 	CMOVQGT   DI, AX
@@ -8729,7 +10263,7 @@ done353:
 	VORPD     Z0, Z1, Z0
 	VMOVUPD   Z0, K1, (BX)(SI*1)
 
-end354:
+end416:
 	VZEROUPPER
 	RET
 
@@ -8744,9 +10278,9 @@ TEXT ·selectF64AVX512(SB), NOSPLIT, $0-40
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-loop355:
+loop417:
 	CMPQ      AX, $0x00000020
-	JLT       done356
+	JLT       done418
 	VMOVUPD   (CX)(DI*1), Z1
 	VMOVUPD   (DX)(DI*1), Z2
 	VMOVUPD   (BX)(DI*1), Z3
@@ -8773,12 +10307,12 @@ loop355:
 	VMOVUPD   Z7, 192(SI)(DI*1)
 	ADDQ      $0x00000100, DI
 	SUBQ      $0x00000020, AX
-	JMP       loop355
+	JMP       loop417
 
-done356:
-loop357:
+done418:
+loop419:
 	CMPQ      AX, $0x00000008
-	JLT       done358
+	JLT       done420
 	VMOVUPD   (CX)(DI*1), Z1
 	VMOVUPD   (DX)(DI*1), Z2
 	VMOVUPD   (BX)(DI*1), Z3
@@ -8787,11 +10321,11 @@ loop357:
 	VMOVUPD   Z8, (SI)(DI*1)
 	ADDQ      $0x00000040, DI
 	SUBQ      $0x00000008, AX
-	JMP       loop357
+	JMP       loop419
 
-done358:
+done420:
 	TESTQ     AX, AX
-	JZ        end359
+	JZ        end421
 	MOVQ      $0x00000008, R8
 	CMPQ      AX, R8
 	CMOVQGT   R8, AX
@@ -8805,7 +10339,7 @@ done358:
 	VBLENDMPD Z2, Z3, K2, Z9
 	VMOVUPD   Z9, K1, (SI)(DI*1)
 
-end359:
+end421:
 	VZEROUPPER
 	RET
 
@@ -8821,9 +10355,9 @@ TEXT ·signOfSubF64AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD signbitF64AVX512<>+0(SB), Z2
 	XORQ         SI, SI
 
-loop360:
+loop422:
 	CMPQ       AX, $0x00000020
-	JLT        done361
+	JLT        done423
 	VMOVUPD    (CX)(SI*1), Z3
 	VMOVUPD    (DX)(SI*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -8850,12 +10384,12 @@ loop360:
 	VMOVUPD    Z3, 192(BX)(SI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000020, AX
-	JMP        loop360
+	JMP        loop422
 
-done361:
-loop362:
+done423:
+loop424:
 	CMPQ       AX, $0x00000008
-	JLT        done363
+	JLT        done425
 	VMOVUPD    (CX)(SI*1), Z3
 	VMOVUPD    (DX)(SI*1), Z4
 	VSUBPD     Z4, Z3, Z3
@@ -8864,11 +10398,11 @@ loop362:
 	VMOVUPD    Z3, (BX)(SI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000008, AX
-	JMP        loop362
+	JMP        loop424
 
-done363:
+done425:
 	TESTQ      AX, AX
-	JZ         end364
+	JZ         end426
 	MOVQ       $0x00000008, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -8883,7 +10417,7 @@ done363:
 	VPTERNLOGQ $0xea, Z1, Z2, K2, Z0
 	VMOVUPD    Z0, K1, (BX)(SI*1)
 
-end364:
+end426:
 	VZEROUPPER
 	RET
 
@@ -8898,9 +10432,9 @@ TEXT ·countF64AVX512(SB), NOSPLIT, $0-24
 	VXORPS Z2, Z2, Z2
 	VXORPS Z3, Z3, Z3
 
-loop365:
+loop427:
 	CMPQ    AX, $0x00000020
-	JLT     done366
+	JLT     done428
 	VMOVUPD (CX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	VMOVUPD 64(CX)(DX*1), Z4
@@ -8911,21 +10445,21 @@ loop365:
 	VADDPD  Z4, Z3, Z3
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop365
+	JMP     loop427
 
-done366:
-loop367:
+done428:
+loop429:
 	CMPQ    AX, $0x00000008
-	JLT     done368
+	JLT     done430
 	VMOVUPD (CX)(DX*1), Z4
 	VADDPD  Z4, Z0, Z0
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop367
+	JMP     loop429
 
-done368:
+done430:
 	TESTQ     AX, AX
-	JZ        end369
+	JZ        end431
 	MOVQ      $0x00000008, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -8936,7 +10470,7 @@ done368:
 	VMOVUPD.Z Z4, K1, Z4
 	VADDPD    Z4, Z0, Z0
 
-end369:
+end431:
 	VADDPD        Z1, Z0, Z0
 	VADDPD        Z2, Z0, Z0
 	VADDPD        Z3, Z0, Z0
@@ -8962,9 +10496,9 @@ TEXT ·countAbsF64AVX512(SB), NOSPLIT, $0-24
 	VXORPS       Z3, Z3, Z3
 	VXORPS       Z4, Z4, Z4
 
-loop370:
+loop432:
 	CMPQ    AX, $0x00000020
-	JLT     done371
+	JLT     done433
 	VMOVUPD (CX)(DX*1), Z5
 	VANDNPD Z5, Z0, Z5
 	VADDPD  Z5, Z1, Z1
@@ -8979,22 +10513,22 @@ loop370:
 	VADDPD  Z5, Z4, Z4
 	ADDQ    $0x00000100, DX
 	SUBQ    $0x00000020, AX
-	JMP     loop370
+	JMP     loop432
 
-done371:
-loop372:
+done433:
+loop434:
 	CMPQ    AX, $0x00000008
-	JLT     done373
+	JLT     done435
 	VMOVUPD (CX)(DX*1), Z5
 	VANDNPD Z5, Z0, Z5
 	VADDPD  Z5, Z1, Z1
 	ADDQ    $0x00000040, DX
 	SUBQ    $0x00000008, AX
-	JMP     loop372
+	JMP     loop434
 
-done373:
+done435:
 	TESTQ     AX, AX
-	JZ        end374
+	JZ        end436
 	MOVQ      $0x00000008, BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
@@ -9006,7 +10540,7 @@ done373:
 	VMOVUPD.Z Z0, K1, Z0
 	VADDPD    Z0, Z1, Z1
 
-end374:
+end436:
 	VADDPD        Z2, Z1, Z1
 	VADDPD        Z3, Z1, Z1
 	VADDPD        Z4, Z1, Z1
@@ -9030,37 +10564,37 @@ TEXT ·treeF64AVX512(SB), $8256-24
 	ADDQ $0x0000003f, BX
 	ANDQ $-64, BX
 
-block375:
+block437:
 	TESTQ  AX, AX
-	JZ     end378
+	JZ     end440
 	MOVQ   $0x00000400, SI
 	CMPQ   AX, SI
-	JGE    whole376
+	JGE    whole438
 	MOVQ   AX, SI
 	VXORPS Z0, Z0, Z0
 	XORQ   DI, DI
 
-clear379:
+clear441:
 	VMOVUPD Z0, (BX)(DI*1)
 	ADDQ    $0x00000040, DI
 	CMPQ    DI, $0x00002000
-	JLT     clear379
+	JLT     clear441
 	SUBQ    SI, AX
 	XORQ    DI, DI
 
-loop380:
+loop442:
 	CMPQ    SI, $0x00000008
-	JLT     done381
+	JLT     done443
 	VMOVUPD (CX)(DX*1), Z0
 	VMOVUPD Z0, (BX)(DI*1)
 	ADDQ    $0x00000040, DX
 	ADDQ    $0x00000040, DI
 	SUBQ    $0x00000008, SI
-	JMP     loop380
+	JMP     loop442
 
-done381:
+done443:
 	TESTQ     SI, SI
-	JZ        end382
+	JZ        end444
 	MOVQ      $0x00000008, R8
 	CMPQ      SI, R8
 	CMOVQGT   R8, SI
@@ -9071,7 +10605,7 @@ done381:
 	VMOVUPD.Z Z0, K1, Z0
 	VMOVUPD   Z0, (BX)(DI*1)
 
-end382:
+end444:
 	MOVQ   BX, SI
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
@@ -9091,7 +10625,7 @@ end382:
 	VXORPS Z15, Z15, Z15
 	MOVQ   $0x00000008, DI
 
-row383:
+row445:
 	VADDPD        (SI), Z0, Z0
 	VADDPD        64(SI), Z1, Z1
 	VADDPD        128(SI), Z2, Z2
@@ -9110,7 +10644,7 @@ row383:
 	VADDPD        960(SI), Z15, Z15
 	ADDQ          $0x00000400, SI
 	DECQ          DI
-	JNZ           row383
+	JNZ           row445
 	VADDPD        Z8, Z0, Z0
 	VADDPD        Z9, Z1, Z1
 	VADDPD        Z10, Z2, Z2
@@ -9133,9 +10667,9 @@ row383:
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
 	MOVSD         X0, ret+16(FP)
-	JMP           added377
+	JMP           added439
 
-whole376:
+whole438:
 	SUBQ   SI, AX
 	LEAQ   (CX)(DX*1), SI
 	VXORPS Z0, Z0, Z0
@@ -9156,7 +10690,7 @@ whole376:
 	VXORPS Z15, Z15, Z15
 	MOVQ   $0x00000008, DI
 
-row384:
+row446:
 	VADDPD        (SI), Z0, Z0
 	VADDPD        64(SI), Z1, Z1
 	VADDPD        128(SI), Z2, Z2
@@ -9175,7 +10709,7 @@ row384:
 	VADDPD        960(SI), Z15, Z15
 	ADDQ          $0x00000400, SI
 	DECQ          DI
-	JNZ           row384
+	JNZ           row446
 	VADDPD        Z8, Z0, Z0
 	VADDPD        Z9, Z1, Z1
 	VADDPD        Z10, Z2, Z2
@@ -9200,10 +10734,10 @@ row384:
 	MOVSD         X0, ret+16(FP)
 	ADDQ          $0x00002000, DX
 
-added377:
-	JMP block375
+added439:
+	JMP block437
 
-end378:
+end440:
 	VZEROUPPER
 	RET
 
@@ -9215,9 +10749,9 @@ TEXT ·streamF64AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DX
 	XORQ BX, BX
 
-loop385:
+loop447:
 	CMPQ     AX, $0x00000020
-	JLT      done386
+	JLT      done448
 	VMOVUPD  (CX)(BX*1), Z0
 	VMOVNTPD Z0, (DX)(BX*1)
 	VMOVUPD  64(CX)(BX*1), Z0
@@ -9228,21 +10762,21 @@ loop385:
 	VMOVNTPD Z0, 192(DX)(BX*1)
 	ADDQ     $0x00000100, BX
 	SUBQ     $0x00000020, AX
-	JMP      loop385
+	JMP      loop447
 
-done386:
-loop387:
+done448:
+loop449:
 	CMPQ     AX, $0x00000008
-	JLT      done388
+	JLT      done450
 	VMOVUPD  (CX)(BX*1), Z0
 	VMOVNTPD Z0, (DX)(BX*1)
 	ADDQ     $0x00000040, BX
 	SUBQ     $0x00000008, AX
-	JMP      loop387
+	JMP      loop449
 
-done388:
+done450:
 	TESTQ     AX, AX
-	JZ        end389
+	JZ        end451
 	MOVQ      $0x00000008, SI
 	CMPQ      AX, SI
 	CMOVQGT   SI, AX
@@ -9252,7 +10786,7 @@ done388:
 	VMOVUPD.Z (CX)(BX*1), K1, Z0
 	VMOVUPD   Z0, K1, (DX)(BX*1)
 
-end389:
+end451:
 	VZEROUPPER
 	RET
 
@@ -9269,15 +10803,15 @@ TEXT ·addRowsF64AVX512(SB), NOSPLIT, $0-32
 	MOVQ n+16(FP), CX
 	MOVQ rows+24(FP), DX
 
-row390:
+row452:
 	TESTQ DX, DX
-	JZ    end391
+	JZ    end453
 	MOVQ  sums+0(FP), BX
 	MOVQ  CX, SI
 
-add392:
+add454:
 	CMPQ    SI, $0x00000020
-	JLT     added393
+	JLT     added455
 	VMOVUPD (AX), Z0
 	VADDPD  (BX), Z0, Z0
 	VMOVUPD Z0, (BX)
@@ -9293,37 +10827,37 @@ add392:
 	ADDQ    $0x00000100, BX
 	ADDQ    $0x00000100, AX
 	SUBQ    $0x00000020, SI
-	JMP     add392
+	JMP     add454
 
-added393:
-add394:
+added455:
+add456:
 	CMPQ    SI, $0x00000008
-	JLT     added395
+	JLT     added457
 	VMOVUPD (AX), Z0
 	VADDPD  (BX), Z0, Z0
 	VMOVUPD Z0, (BX)
 	ADDQ    $0x00000040, BX
 	ADDQ    $0x00000040, AX
 	SUBQ    $0x00000008, SI
-	JMP     add394
+	JMP     add456
 
-added395:
-add396:
+added457:
+add458:
 	CMPQ   SI, $0x00000001
-	JLT    added397
+	JLT    added459
 	VMOVSD (AX), X0
 	VADDSD (BX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add396
+	JMP    add458
 
-added397:
+added459:
 	DECQ DX
-	JMP  row390
+	JMP  row452
 
-end391:
+end453:
 	VZEROUPPER
 	RET
 
@@ -9336,28 +10870,28 @@ TEXT ·repeatWideF64AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row398:
+row460:
 	TESTQ        BX, BX
-	JZ           end399
+	JZ           end461
 	VBROADCASTSD (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store400:
+store462:
 	CMPQ    AX, DI
-	JGE     stored401
+	JGE     stored463
 	VMOVUPD Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store400
+	JMP     store462
 
-stored401:
+stored463:
 	VMOVUPD Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row398
+	JMP     row460
 
-end399:
+end461:
 	VZEROUPPER
 	RET
 
@@ -9390,9 +10924,9 @@ TEXT ·repeatNarrowF64AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors402:
+vectors464:
 	CMPQ    R11, $0x00000002
-	JLT     last403
+	JLT     last465
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -9419,17 +10953,17 @@ vectors402:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors402
+	JMP     vectors464
 
-last403:
+last465:
 	TESTQ   R11, R11
-	JZ      end404
+	JZ      end466
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPD Z0, (BX)
 
-end404:
+end466:
 	VZEROUPPER
 	RET

@@ -34,8 +34,14 @@ func BenchmarkOfLimit(b *testing.B) {
 // BenchmarkKernels is the speed of kernels, element types and sets of operands
 // as a part of the limit's, at which as many bytes are read and written.
 func BenchmarkKernels(b *testing.B) {
-	full, scalar := kernels.Shape{1, 1}, kernels.Shape{}
-	pressed := map[string]kernels.Shape{"j_td": full, "dt": scalar, "rate": scalar, "gamma": scalar}
+	full, column, scalar := kernels.Shape{1, 1}, kernels.Shape{1}, kernels.Shape{}
+	type operands = map[string]kernels.Shape
+	scale := operands{"scale": scalar}
+	scaleGates := operands{"scale": scalar, "modulator": full, "mask": full}
+	sigma := operands{"sigma": scalar}
+	sigmaGates := operands{"sigma": scalar, "modulator": full, "mask": full}
+	rewards := operands{"reward": full, "mu": full, "accum_reward": full, "n_ep_steps": column, "keep": scalar, "alpha": scalar}
+	pressed := operands{"j_td": full, "dt": scalar, "rate": scalar, "gamma": scalar}
 	rate := func(activation string) *kernels.Kernel {
 		return kernels.MustRate(kernels.RateSpec{Activation: activation, Prior: "gaussian", Threshold: "none"})
 	}
@@ -43,54 +49,69 @@ func BenchmarkKernels(b *testing.B) {
 		name   string
 		kernel *kernels.Kernel
 		dtype  kernels.DType
-		extra  map[string]kernels.Shape // operands that are not as the grid is, or optional: full is of the grid's shape
-		arrays int                      // that are read or written
-		spec   string
+		// given are the operands that are optional, or not of the grid's shape: full
+		// is of that shape, column has one element a row.
+		given  operands
+		arrays int // that are read or written
+		specs  []string
 	}{
-		{"laplacian/float32", kernels.Laplacian, kernels.F32, nil, 4, "cpu"},
-		{"laplacian/float64", kernels.Laplacian, kernels.F64, nil, 4, "cpu"},
-		{"laplacian/float64/avx2", kernels.Laplacian, kernels.F64, nil, 4, "cpu:avx2"},
-		{"laplacian+modulator/float32", kernels.Laplacian, kernels.F32, map[string]kernels.Shape{"modulator": full}, 5, "cpu"},
-		{"laplacian-l1/float32", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu"},
-		{"laplacian-l1/float32/avx2", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:avx2"},
-		{"laplacian-l1/float64", kernels.LaplacianL1, kernels.F64, nil, 4, "cpu"},
-		{"laplacian-scaled/float32", kernels.LaplacianScaled, kernels.F32,
-			map[string]kernels.Shape{"scale": scalar, "mask": full, "modulator": full}, 6, "cpu"},
-		{"rate-identity/float32", rate("identity"), kernels.F32, pressed, 5, "cpu"},
-		{"rate-identity/float32/avx2", rate("identity"), kernels.F32, pressed, 5, "cpu:avx2"},
-		{"rate-relu/float32", rate("relu"), kernels.F32, pressed, 6, "cpu"},
-		{"rate-relu/float32/avx2", rate("relu"), kernels.F32, pressed, 6, "cpu:avx2"},
-		{"rate-tanh/float32", rate("tanh"), kernels.F32, pressed, 6, "cpu"},
-		{"rate-tanh/float32/avx2", rate("tanh"), kernels.F32, pressed, 6, "cpu:avx2"},
-		{"rate-sigmoid/float32", rate("sigmoid"), kernels.F32, pressed, 6, "cpu"},
-		{"rate-sigmoid/float32/avx2", rate("sigmoid"), kernels.F32, pressed, 6, "cpu:avx2"},
-		{"laplacian/float32/blocks", kernels.Laplacian, kernels.F32, nil, 4, "cpu:fused=off"},
-		{"laplacian-l1/float32/blocks", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:fused=off"},
+		{"laplacian/float32", kernels.Laplacian, kernels.F32, nil, 4, bestAndAVX2},
+		{"laplacian/float64", kernels.Laplacian, kernels.F64, nil, 4, bestAndAVX2},
+		{"laplacian+modulator/float32", kernels.Laplacian, kernels.F32, operands{"modulator": full}, 5, best},
+		{"laplacian-l1/float32", kernels.LaplacianL1, kernels.F32, nil, 4, bestAndAVX2},
+		{"laplacian-l1/float64", kernels.LaplacianL1, kernels.F64, nil, 4, bestAndAVX2},
+		{"laplacian-scaled+scale/float32", kernels.LaplacianScaled, kernels.F32, scale, 4, bestAndAVX2},
+		{"laplacian-scaled+scale+gates/float32", kernels.LaplacianScaled, kernels.F32, scaleGates, 6, bestAndAVX2},
+		{"laplacian-scaled-l1+scale/float32", kernels.LaplacianScaledL1, kernels.F32, scale, 4, bestAndAVX2},
+		{"laplacian-scaled-l1+scale+gates/float32", kernels.LaplacianScaledL1, kernels.F32, scaleGates, 6, bestAndAVX2},
+		{"gaussian/float32", kernels.Gaussian, kernels.F32, nil, 4, bestAndAVX2},
+		{"gaussian+sigma/float32", kernels.Gaussian, kernels.F32, sigma, 4, bestAndAVX2},
+		{"gaussian+sigma+gates/float32", kernels.Gaussian, kernels.F32, sigmaGates, 6, bestAndAVX2},
+		{"reward/float32", kernels.Reward, kernels.F32, rewards, 6, bestAndAVX2},
+		{"rate-identity/float32", rate("identity"), kernels.F32, pressed, 5, bestAndAVX2},
+		{"rate-relu/float32", rate("relu"), kernels.F32, pressed, 6, bestAndAVX2},
+		{"rate-tanh/float32", rate("tanh"), kernels.F32, pressed, 6, bestAndAVX2},
+		{"rate-sigmoid/float32", rate("sigmoid"), kernels.F32, pressed, 6, bestAndAVX2},
+		{"laplacian/float32", kernels.Laplacian, kernels.F32, nil, 4, blocks},
+		{"laplacian-l1/float32", kernels.LaplacianL1, kernels.F32, nil, 4, blocks},
+		{"gaussian+sigma+gates/float32", kernels.Gaussian, kernels.F32, sigmaGates, 6, blocks},
 	} {
-		for _, n := range []int{65536, 4194304} {
-			b.Run(fmt.Sprintf("%s/n=%d", c.name, n), func(b *testing.B) {
-				grid := kernels.Shape{rows, n / rows}
-				shapes := map[string]kernels.Shape{}
-				for _, in := range c.kernel.Inputs() {
-					if !in.Optional {
-						shapes[in.Name] = grid
+		for _, spec := range c.specs {
+			for _, n := range []int{65536, 4194304, 33554432} {
+				b.Run(fmt.Sprintf("%s/%s/n=%d", c.name, spec, n), func(b *testing.B) {
+					grid := kernels.Shape{rows, n / rows}
+					shapes := operands{}
+					for _, in := range c.kernel.Inputs() {
+						if !in.Optional {
+							shapes[in.Name] = grid
+						}
 					}
-				}
-				for name, shape := range c.extra {
-					if len(shape) > 0 {
-						shape = grid
+					for name, shape := range c.given {
+						switch len(shape) {
+						case 2:
+							shape = grid
+						case 1:
+							shape = kernels.Shape{rows, 1}
+						}
+						shapes[name] = shape
 					}
-					shapes[name] = shape
-				}
-				step := anyStep(b, c.spec, c.kernel, c.dtype, shapes)
-				defer step.close()
-				limit := limit(b, newArrays(n*c.arrays/4*c.dtype.Size()/4))
-				defer limit.close()
-				takeTurns(b, "limit/step", step.step, limit.step, max(1, 1<<24/n))
-			})
+					step := anyStep(b, spec, c.kernel, c.dtype, shapes)
+					defer step.close()
+					limit := limit(b, newArrays(n*c.arrays/4*c.dtype.Size()/4))
+					defer limit.close()
+					takeTurns(b, "limit/step", step.step, limit.step, max(1, 1<<24/n))
+				})
+			}
 		}
 	}
 }
+
+// The devices that BenchmarkKernels measures a kernel on.
+var (
+	best        = []string{"cpu"}
+	bestAndAVX2 = []string{"cpu", "cpu:avx2"}
+	blocks      = []string{"cpu:fused=off"}
+)
 
 // BenchmarkBroadcast is the speed with a modulator that is broadcast, as a part
 // of that with a full one.

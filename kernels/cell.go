@@ -42,9 +42,10 @@ type CellKernel struct {
 	Fused []Operands
 }
 
-// Operands is a set of operands: those named have the kind, of the others the
-// optional ones are absent and the required ones full. A row or a column counts
-// as full, and a set that makes the form of another needs no mention.
+// Operands is a set of operands: those named, each with a kind. Of the others,
+// optional ones are absent and required ones full. A row or a column counts as
+// full, and a set that makes the form of another needs no mention: a mask alone
+// is as good as a modulator alone.
 type Operands map[string]Kind
 
 // Alias is another name of an operand.

@@ -37,6 +37,8 @@ of (target - mu)^2/(2 sigma).`,
 	Kernels: []CellKernel{
 		{Kernel: Gaussian, Loss: "squared", Fused: []Operands{
 			{},
+			{"sigma": Scalar},
+			{"sigma": Scalar, "mask": Full},
 			{"sigma": Scalar, "modulator": Full, "mask": Full},
 		}},
 		{Kernel: GaussianOptions},

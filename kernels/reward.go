@@ -38,6 +38,9 @@ var (
 // The cell has a state that goes on from step to step, so the command line does
 // not step it.
 var _ = declare(Cell{
-	Name:    "reward",
-	Kernels: []CellKernel{{Kernel: Reward}, {Kernel: RewardEvolve}},
+	Name: "reward",
+	Kernels: []CellKernel{
+		{Kernel: Reward, Fused: []Operands{{"n_ep_steps": Column, "keep": Scalar, "alpha": Scalar}}},
+		{Kernel: RewardEvolve, Fused: []Operands{{"n_ep_steps": Column, "keep": Scalar, "rate": Scalar}}},
+	},
 })

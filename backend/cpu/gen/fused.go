@@ -33,6 +33,10 @@ type body struct {
 	finish func(sum int, value reg.Register)
 	// nextBlock, unless nil, is called after the sums of a block.
 	nextBlock func()
+	// trees are the sums by the tree, and summand is the number of bytes of the
+	// block's summands, of each, that are stored.
+	trees   []tree
+	summand reg.GPVirtual
 }
 
 // newBody loads what stays the same while the elements are computed.
@@ -230,12 +234,11 @@ func (f *file) fused(name string, fm form.Form, streaming bool) {
 
 // all writes the elements and the sums.
 func (b *body) all(n reg.GPVirtual) {
+	b.clearCounts(b.isa.unroll)
 	if trees(b.form) > 0 {
-		b.clearCounts(1)
 		b.blocks(n)
 	} else {
-		b.clearCounts(b.isa.unroll)
-		b.elements(n)
+		b.elements(n, b.isa.unroll)
 	}
 	b.finishCounts()
 }
@@ -302,28 +305,37 @@ func (f *file) sum(name string, fm form.Form) {
 	e.end()
 }
 
-// elements writes the loops over n elements: several vectors an iteration, one
+// elements writes the loops over n elements: unroll vectors an iteration, one
 // an iteration, and at last a part of one.
-func (b *body) elements(n reg.GPVirtual) {
+func (b *body) elements(n reg.GPVirtual, unroll int) {
 	loop := func(vectors int) {
 		next, done := b.label("loop"), b.label("done")
 		b.Label(next)
 		b.CMPQ(n, imm(vectors*b.width))
 		b.JLT(operand.LabelRef(done))
 		for v := range vectors {
-			b.count(b.vector(v*b.isa.bytes, nil), v)
+			values := b.vector(v*b.isa.bytes, nil)
+			b.count(values, v)
+			b.keepSummands(values, v*b.isa.bytes)
 		}
 		b.ADDQ(imm(vectors*b.isa.bytes), b.offset)
+		if len(b.trees) > 0 {
+			b.ADDQ(imm(vectors*b.isa.bytes), b.summand)
+		}
 		b.SUBQ(imm(vectors*b.width), n)
 		b.JMP(operand.LabelRef(next))
 		b.Label(done)
 	}
-	loop(b.isa.unroll)
+	if unroll > 1 {
+		loop(unroll)
+	}
 	loop(1)
 	end := b.label("end")
 	b.TESTQ(n, n)
 	b.JZ(operand.LabelRef(end))
-	b.count(b.vector(0, b.isa.first(b.emitter, n)), 0)
+	values := b.vector(0, b.isa.first(b.emitter, n))
+	b.count(values, 0)
+	b.keepSummands(values, 0)
 	b.Label(end)
 }
 

@@ -4,52 +4,76 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
-	"errorcell/backend/cpu/internal/form"
 	"errorcell/kernels"
 )
 
 // tree is a sum by the fixed tree of a form (kernels.TreeSum).
 type tree struct {
-	sum   int         // of the form
-	lanes operand.Mem // of the block
+	sum int // of the form
+	// summands is the address of those of a block, as elements.
+	summands reg.GPVirtual
 }
+
+// cacheLine is the bytes that memory moves in.
+const cacheLine = 64
 
 // blocks writes the loop over n elements for a form with sums by the tree: a
 // block each, of which the last may be a part.
 //
-// As many lanes of a block as fit into registers are a strip. A block is
-// computed strip by strip, each from the block's first row of lanes to its
-// last; a part of a block in strips of a vector, with masks.
+// The elements of a block are computed as those of other forms are, and the
+// summands go to the stack, where they are added up afterwards. Whole blocks go
+// without the stack where the summands are in memory anyway, and where all lanes
+// are in registers at once; but not past the caches: memory would wait for all
+// that is computed between one load and the next.
 func (b *body) blocks(n reg.GPVirtual) {
-	strip := b.isa.accumulators * b.isa.bytes / 8
-	for n := 1; n < trees(b.form); n *= 2 {
-		strip /= 2
-	}
-	if b.isa.accumulators == 8 && len(b.outside) > 0 {
-		strip /= 2 // which leaves registers for the values that stay the same
-	}
-	strip = max(strip, b.width)
-	var sums []tree
 	for i, s := range b.form.Sums {
 		if !s.Count {
-			sums = append(sums, tree{sum: i, lanes: b.AllocLocal(8 * kernels.Lanes)})
+			b.trees = append(b.trees, tree{i, b.allocate(kernels.BlockSize * b.size)})
 		}
 	}
-	next, part, fold, end := b.label("block"), b.label("part"), b.label("fold"), b.label("end")
+	first := b.form.Sums[b.trees[0].sum]
+	summand := b.form.Nodes[first.Node]
+	var whole func() // nil where whole blocks use the stack
+	switch {
+	case len(b.form.Sums) > 1:
+	case summand.Op == kernels.OpInput && len(b.form.Results) == 0:
+		whole = func() {
+			x := b.GP64()
+			b.LEAQ(operand.Mem{Base: b.operands[summand.Index], Index: b.offset, Scale: 1}, x)
+			b.addSummands(tree{0, x})
+			b.ADDQ(imm(kernels.BlockSize*b.size), b.offset)
+		}
+	case b.isa.accumulators*b.isa.bytes == 8*kernels.Lanes && !b.streaming:
+		whole = b.blockAtOnce
+	}
+	next, all, added, end := b.label("block"), b.label("whole"), b.label("added"), b.label("end")
 	b.Label(next)
 	b.TESTQ(n, n)
 	b.JZ(operand.LabelRef(end))
-	b.CMPQ(n, imm(kernels.BlockSize))
-	b.JLT(operand.LabelRef(part))
-	b.block(sums, strip, nil)
-	b.SUBQ(imm(kernels.BlockSize), n)
-	b.JMP(operand.LabelRef(fold))
-	b.Label(part)
-	b.block(sums, b.width, n)
-	b.XORQ(n, n)
-	b.Label(fold)
-	for _, t := range sums {
-		b.foldLanes(t)
+	left := b.GP64() // of the block
+	b.MOVQ(imm(kernels.BlockSize), left)
+	b.CMPQ(n, left)
+	b.JGE(operand.LabelRef(all))
+	b.MOVQ(n, left)
+	b.clearSummands()
+	unroll := 1
+	if whole == nil {
+		b.Label(all)
+		unroll = b.isa.unroll
+	}
+	b.SUBQ(left, n)
+	b.summand = b.GP64()
+	b.XORQ(b.summand, b.summand)
+	b.elements(left, unroll)
+	for _, t := range b.trees {
+		b.addSummands(t)
+	}
+	if whole != nil {
+		b.JMP(operand.LabelRef(added))
+		b.Label(all)
+		b.SUBQ(left, n)
+		whole()
+		b.Label(added)
 	}
 	if b.nextBlock != nil {
 		b.nextBlock()
@@ -58,106 +82,109 @@ func (b *body) blocks(n reg.GPVirtual) {
 	b.Label(end)
 }
 
-// block writes the loops over one block, or over the n elements of the last
-// one. The offset goes on to the next.
-func (b *body) block(sums []tree, strip int, n reg.GPVirtual) {
-	start, first := b.GP64(), b.GP64() // the block's offset, the strip's first lane
-	b.MOVQ(b.offset, start)
-	b.XORQ(first, first)
-	nextStrip := b.label("strip")
-	b.Label(nextStrip)
-	b.LEAQ(operand.Mem{Base: start, Index: first, Scale: uint8(b.size)}, b.offset)
+// allocate is the address of so many bytes on the stack, from a cache line's
+// first on.
+func (b *body) allocate(bytes int) reg.GPVirtual {
+	at := b.GP64()
+	b.LEAQ(b.AllocLocal(bytes+cacheLine), at)
+	b.ADDQ(imm(cacheLine-1), at)
+	b.ANDQ(operand.I32(-cacheLine), at)
+	return at
+}
 
-	registers := make([][]reg.VecVirtual, len(sums))
-	for i := range sums {
-		for range strip * 8 / b.isa.bytes {
-			registers[i] = append(registers[i], b.zeros())
-		}
-	}
-	// How many elements of the block there are from here on.
-	left := b.GP64()
-	if n != nil {
-		b.MOVQ(n, left)
-	} else {
-		b.MOVQ(imm(kernels.BlockSize), left)
-	}
-	b.SUBQ(first, left)
-	next, done := b.label("row"), b.label("done")
+// clearSummands makes all summands of a block +0, which those are that the last
+// block lacks.
+func (b *body) clearSummands() {
+	zeros, at, next := b.zeros(), b.GP64(), b.label("clear")
+	b.XORQ(at, at)
 	b.Label(next)
-	b.CMPQ(left, imm(0))
-	b.JLE(operand.LabelRef(done))
-	for v := 0; v < strip; v += b.width {
-		var mask operand.Op
-		if n != nil {
-			mask = b.isa.first(b.emitter, left)
-		}
-		if strip < kernels.Lanes && n == nil && v*b.size%cacheLine == 0 {
-			// The processor does not guess the next block from steps of a row.
-			b.prefetch((kernels.BlockSize + v) * b.size)
-		}
-		values := b.vector(v*b.size, mask)
-		b.count(values, 0)
-		for i, t := range sums {
-			b.addLanes(values[t.sum], registers[i][v*8/b.isa.bytes:])
-		}
+	for _, t := range b.trees {
+		b.do(vmov, zeros, operand.Mem{Base: t.summands, Index: at, Scale: 1})
 	}
-	b.ADDQ(imm(kernels.Lanes*b.size), b.offset)
-	b.SUBQ(imm(kernels.Lanes), left)
-	b.JMP(operand.LabelRef(next))
-	b.Label(done)
-
-	for i, t := range sums {
-		for j, x := range registers[i] {
-			to := t.lanes.Offset(j * b.isa.bytes)
-			to.Index, to.Scale = first, 8
-			b.VMOVUPD(x, to)
-		}
-	}
-	b.ADDQ(imm(strip), first)
-	b.CMPQ(first, imm(kernels.Lanes))
-	b.JLT(operand.LabelRef(nextStrip))
-	b.LEAQ(operand.Mem{Base: start, Disp: kernels.BlockSize * b.size}, b.offset)
+	b.ADDQ(imm(b.isa.bytes), at)
+	b.CMPQ(at, imm(kernels.BlockSize*b.size))
+	b.JLT(operand.LabelRef(next))
 }
 
-// cacheLine is the bytes that memory moves in.
-const cacheLine = 64
-
-// prefetch asks for the lines of the streams displacement bytes from the
-// offset on.
-func (b *body) prefetch(displacement int) {
-	for i, access := range b.form.Operands {
-		if access == form.Stream {
-			b.PREFETCHT0(operand.Mem{Base: b.operands[i], Index: b.offset, Scale: 1, Disp: displacement})
-		}
+// keepSummands stores the summands of a vector, displacement bytes from the
+// next one on.
+func (b *body) keepSummands(values []reg.VecVirtual, displacement int) {
+	for _, t := range b.trees {
+		b.do(vmov, values[t.sum], operand.Mem{Base: t.summands, Index: b.summand, Scale: 1, Disp: displacement})
 	}
 }
 
-// addLanes adds a vector's elements, as float64, to as many lanes.
-func (b *body) addLanes(x reg.VecVirtual, lanes []reg.VecVirtual) {
-	if b.size == 8 {
-		b.VADDPD(x, lanes[0], lanes[0])
-		return
+// addSummands adds up the summands of a block, strip by strip: as many lanes as
+// fit into registers, and of all lanes those that meet first.
+func (b *body) addSummands(t tree) {
+	perVector := b.isa.bytes / 8
+	strips := kernels.Lanes / perVector / b.isa.accumulators
+	var sums []reg.VecVirtual
+	for s := range strips {
+		from := b.GP64()
+		b.MOVQ(t.summands, from)
+		lanes := b.rows(func(lanes []reg.VecVirtual) {
+			for i, lane := range lanes {
+				b.addLane(operand.Mem{Base: from, Disp: (s + i*strips) * perVector * b.size}, lane)
+			}
+			b.ADDQ(imm(kernels.Lanes*b.size), from)
+		})
+		sums = append(sums, b.fold(lanes))
 	}
-	for i, half := range []reg.Register{b.isa.half(x), b.isa.upper(b.emitter, x)} {
+	b.finish(t.sum, b.across(b.fold(sums), 8))
+}
+
+// blockAtOnce computes a whole block of a form with one sum, and adds that up.
+func (b *body) blockAtOnce() {
+	lanes := b.rows(func(lanes []reg.VecVirtual) {
+		for v := range kernels.Lanes / b.width {
+			x := b.vector(v*b.isa.bytes, nil)[0]
+			if b.size == 8 {
+				b.addLane(x, lanes[v])
+				continue
+			}
+			upper := b.isa.upper(b.emitter, x)
+			b.addLane(b.isa.half(x), lanes[2*v])
+			b.addLane(upper, lanes[2*v+1])
+		}
+		b.ADDQ(imm(kernels.Lanes*b.size), b.offset)
+	})
+	b.finish(0, b.across(b.fold(lanes), 8))
+}
+
+// rows writes the loop over the rows of a block, each of which is added to the
+// lanes.
+func (b *body) rows(add func(lanes []reg.VecVirtual)) []reg.VecVirtual {
+	lanes := make([]reg.VecVirtual, b.isa.accumulators)
+	for i := range lanes {
+		lanes[i] = b.zeros()
+	}
+	left, next := b.GP64(), b.label("row")
+	b.MOVQ(imm(kernels.BlockSize/kernels.Lanes), left)
+	b.Label(next)
+	add(lanes)
+	b.DECQ(left)
+	b.JNZ(operand.LabelRef(next))
+	return lanes
+}
+
+// addLane adds elements, as float64, to as many lanes.
+func (b *body) addLane(x operand.Op, lane reg.VecVirtual) {
+	if b.size == 4 {
 		wide := b.isa.vector(b.Context)
-		b.VCVTPS2PD(half, wide)
-		b.VADDPD(wide, lanes[i], lanes[i])
+		b.VCVTPS2PD(x, wide)
+		x = wide
 	}
+	b.VADDPD(x, lane, lane)
 }
 
-// foldLanes makes one number of the lanes of a block (kernels.FoldLanes).
-func (b *body) foldLanes(t tree) {
-	// fold is a vector of lanes once there are no more than so many vectors.
-	var fold func(i, vectors int) reg.VecVirtual
-	fold = func(i, vectors int) reg.VecVirtual {
-		if vectors*b.isa.bytes == 8*kernels.Lanes {
-			x := b.isa.vector(b.Context)
-			b.VMOVUPD(t.lanes.Offset(i*b.isa.bytes), x)
-			return x
+// fold adds the second half of some vectors of lanes to the first, and so on
+// down to one (kernels.FoldLanes).
+func (b *body) fold(lanes []reg.VecVirtual) reg.VecVirtual {
+	for half := len(lanes) / 2; half > 0; half /= 2 {
+		for i := range half {
+			b.VADDPD(lanes[i+half], lanes[i], lanes[i])
 		}
-		x, y := fold(i, 2*vectors), fold(i+vectors, 2*vectors)
-		b.VADDPD(y, x, x)
-		return x
 	}
-	b.finish(t.sum, b.across(fold(0, 1), 8))
+	return lanes[0]
 }

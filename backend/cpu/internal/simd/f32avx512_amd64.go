@@ -14,6 +14,26 @@ func gaussianF32AVX512(c *Call)
 //go:noescape
 func gaussianStreamingF32AVX512(c *Call)
 
+// gaussianSigma1F32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3).
+//
+//go:noescape
+func gaussianSigma1F32AVX512(c *Call)
+
+// gaussianSigma1StreamingF32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3).
+//
+//go:noescape
+func gaussianSigma1StreamingF32AVX512(c *Call)
+
+// gaussianMaskSigma1F32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3).
+//
+//go:noescape
+func gaussianMaskSigma1F32AVX512(c *Call)
+
+// gaussianMaskSigma1StreamingF32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3).
+//
+//go:noescape
+func gaussianMaskSigma1StreamingF32AVX512(c *Call)
+
 // gaussianModulatorMaskSigma1F32AVX512 computes s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3).
 //
 //go:noescape
@@ -203,6 +223,26 @@ func rateReluJTdDt1Rate1Gamma1F32AVX512(c *Call)
 //
 //go:noescape
 func rateReluJTdDt1Rate1Gamma1StreamingF32AVX512(c *Call)
+
+// rewardNEpStepsKeep1Alpha1F32AVX512 computes s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9).
+//
+//go:noescape
+func rewardNEpStepsKeep1Alpha1F32AVX512(c *Call)
+
+// rewardNEpStepsKeep1Alpha1StreamingF32AVX512 computes s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9).
+//
+//go:noescape
+func rewardNEpStepsKeep1Alpha1StreamingF32AVX512(c *Call)
+
+// rewardEvolveNEpStepsKeep1Rate1F32AVX512 computes u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8).
+//
+//go:noescape
+func rewardEvolveNEpStepsKeep1Rate1F32AVX512(c *Call)
+
+// rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512 computes u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8).
+//
+//go:noescape
+func rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512(c *Call)
 
 // negF32AVX512 computes s0 neg(0) store(1).
 //

@@ -16,6 +16,8 @@ var AVX2 = ISA{
 	F32: Set[float32]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX2, gaussianStreamingF32AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3)", gaussianSigma1F32AVX2, gaussianSigma1StreamingF32AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3)", gaussianMaskSigma1F32AVX2, gaussianMaskSigma1StreamingF32AVX2},
 			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F32AVX2, gaussianModulatorMaskSigma1StreamingF32AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF32AVX2, laplacianStreamingF32AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF32AVX2, laplacianModulatorStreamingF32AVX2},
@@ -35,6 +37,8 @@ var AVX2 = ISA{
 			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F32AVX2, rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX2},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F32AVX2, rateReluDt1Rate1Gamma1StreamingF32AVX2},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F32AVX2, rateReluJTdDt1Rate1Gamma1StreamingF32AVX2},
+			{"s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9)", rewardNEpStepsKeep1Alpha1F32AVX2, rewardNEpStepsKeep1Alpha1StreamingF32AVX2},
+			{"u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8)", rewardEvolveNEpStepsKeep1Rate1F32AVX2, rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX2},
 		},
 		Primitives: []Primitive[float32]{
 			{Op: kernels.OpNeg, Run: negF32AVX2},
@@ -72,6 +76,8 @@ var AVX2 = ISA{
 	F64: Set[float64]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF64AVX2, gaussianStreamingF64AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3)", gaussianSigma1F64AVX2, gaussianSigma1StreamingF64AVX2},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3)", gaussianMaskSigma1F64AVX2, gaussianMaskSigma1StreamingF64AVX2},
 			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F64AVX2, gaussianModulatorMaskSigma1StreamingF64AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF64AVX2, laplacianStreamingF64AVX2},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF64AVX2, laplacianModulatorStreamingF64AVX2},
@@ -91,6 +97,8 @@ var AVX2 = ISA{
 			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F64AVX2, rateIdentityJTdDt1Rate1Gamma1StreamingF64AVX2},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F64AVX2, rateReluDt1Rate1Gamma1StreamingF64AVX2},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F64AVX2, rateReluJTdDt1Rate1Gamma1StreamingF64AVX2},
+			{"s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9)", rewardNEpStepsKeep1Alpha1F64AVX2, rewardNEpStepsKeep1Alpha1StreamingF64AVX2},
+			{"u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8)", rewardEvolveNEpStepsKeep1Rate1F64AVX2, rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX2},
 		},
 		Primitives: []Primitive[float64]{
 			{Op: kernels.OpNeg, Run: negF64AVX2},
@@ -133,6 +141,8 @@ var AVX512 = ISA{
 	F32: Set[float32]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF32AVX512, gaussianStreamingF32AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3)", gaussianSigma1F32AVX512, gaussianSigma1StreamingF32AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3)", gaussianMaskSigma1F32AVX512, gaussianMaskSigma1StreamingF32AVX512},
 			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F32AVX512, gaussianModulatorMaskSigma1StreamingF32AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF32AVX512, laplacianStreamingF32AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF32AVX512, laplacianModulatorStreamingF32AVX512},
@@ -152,6 +162,8 @@ var AVX512 = ISA{
 			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F32AVX512, rateIdentityJTdDt1Rate1Gamma1StreamingF32AVX512},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F32AVX512, rateReluDt1Rate1Gamma1StreamingF32AVX512},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F32AVX512, rateReluJTdDt1Rate1Gamma1StreamingF32AVX512},
+			{"s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9)", rewardNEpStepsKeep1Alpha1F32AVX512, rewardNEpStepsKeep1Alpha1StreamingF32AVX512},
+			{"u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8)", rewardEvolveNEpStepsKeep1Rate1F32AVX512, rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512},
 		},
 		Primitives: []Primitive[float32]{
 			{Op: kernels.OpNeg, Run: negF32AVX512},
@@ -189,6 +201,8 @@ var AVX512 = ISA{
 	F64: Set[float64]{
 		Fused: []Fused{
 			{"s0 s1 sub(0,1) mul(2,2) neg(2) store(2) store(4) tree(3)", gaussianF64AVX512, gaussianStreamingF64AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) neg(5) store(5) store(6) tree(3)", gaussianSigma1F64AVX512, gaussianSigma1StreamingF64AVX512},
+			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) neg(7) store(7) store(8) tree(3)", gaussianMaskSigma1F64AVX512, gaussianMaskSigma1StreamingF64AVX512},
 			{"s0 s1 sub(0,1) mul(2,2) u2 div(2,4) s3 mul(5,6) s4 mul(7,8) neg(9) store(9) store(10) tree(3)", gaussianModulatorMaskSigma1F64AVX512, gaussianModulatorMaskSigma1StreamingF64AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) neg(3) store(3) store(5) count(4)", laplacianF64AVX512, laplacianStreamingF64AVX512},
 			{"s0 s1 sub(0,1) sign(2) abs(3) s2 mul(3,5) neg(6) store(6) store(7) count(4)", laplacianModulatorF64AVX512, laplacianModulatorStreamingF64AVX512},
@@ -208,6 +222,8 @@ var AVX512 = ISA{
 			{"s0 neg(0) u1 mul(1,2) s2 s3 add(4,5) add(3,6) u4 mul(7,8) u5 mul(9,10) add(0,11) store(12) store(12)", rateIdentityJTdDt1Rate1Gamma1F64AVX512, rateIdentityJTdDt1Rate1Gamma1StreamingF64AVX512},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) add(6,1) add(9,10) u3 mul(11,12) u4 mul(13,14) add(2,15) max(16,1) store(6) store(16) store(17)", rateReluDt1Rate1Gamma1F64AVX512, rateReluDt1Rate1Gamma1StreamingF64AVX512},
 			{"s0 0x0p+00 s1 less_equal(1,2) 0x1p+00 select(3,4,1) mul(0,5) neg(2) u2 mul(7,8) s3 add(6,10) add(9,11) u4 mul(12,13) u5 mul(14,15) add(2,16) max(17,1) store(6) store(17) store(18)", rateReluJTdDt1Rate1Gamma1F64AVX512, rateReluJTdDt1Rate1Gamma1StreamingF64AVX512},
+			{"s0 s1 sub(0,1) u2 mul(1,3) u3 mul(0,5) add(4,6) s4 add(8,0) store(2) store(7) store(9)", rewardNEpStepsKeep1Alpha1F64AVX512, rewardNEpStepsKeep1Alpha1StreamingF64AVX512},
+			{"u0 s1 mul(0,1) u2 s3 s4 div(4,5) mul(3,6) add(2,7) store(8)", rewardEvolveNEpStepsKeep1Rate1F64AVX512, rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX512},
 		},
 		Primitives: []Primitive[float64]{
 			{Op: kernels.OpNeg, Run: negF64AVX512},

@@ -2,6 +2,7 @@ package neurons_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -222,4 +223,78 @@ func TestRateAllocatesNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRateKernelsOnEveryDevice: each activation, prior and threshold, both
+// methods and cells without a state, to the bits of the reference.
+func TestRateKernelsOnEveryDevice(t *testing.T) {
+	var specs []kernels.RateSpec
+	for _, name := range kernels.Activations() {
+		specs = append(specs, kernels.RateSpec{Activation: name, Prior: "gaussian", Threshold: "none"},
+			kernels.RateSpec{Activation: name, Prior: "gaussian", Threshold: "none", Stateless: true})
+	}
+	for i, name := range kernels.Priors() {
+		specs = append(specs, kernels.RateSpec{Activation: "relu6", Prior: name, Threshold: "none", Midpoint: i%2 == 0, Resist: true},
+			kernels.RateSpec{Activation: "identity", Prior: name, Threshold: "none", Midpoint: i%2 == 1, Resist: true})
+	}
+	for _, name := range kernels.Thresholds() {
+		specs = append(specs, kernels.RateSpec{Activation: "elu", Prior: "laplacian", Threshold: name, Midpoint: true})
+	}
+	const rows, cols = 3, 67
+	numbers := func(seed uint64) []float32 {
+		r := rand.New(rand.NewPCG(seed, 2))
+		x := make([]float32, rows*cols)
+		for i := range x {
+			x[i] = float32(r.NormFloat64() * 4)
+		}
+		copy(x, []float32{0, negZero, 1, -1, 100, -100, 1e30, -1e30, 1e-40, inf, -inf, nan})
+		return x
+	}
+	onEveryDevice(t, func(t *testing.T, dev backend.Device) {
+		for _, spec := range specs {
+			opts := []neurons.Option{neurons.On(dev), neurons.WithBatchSize(rows), neurons.WithActivation(spec.Activation),
+				neurons.WithPrior(spec.Prior, 0.25), neurons.WithThreshold(spec.Threshold, 0.5), neurons.WithOutputScale(1.5),
+				neurons.WithStateful(!spec.Stateless)}
+			if spec.Midpoint {
+				opts = append(opts, neurons.WithIntegration("midpoint"))
+			}
+			scalar := func(x float32) *kernels.Array[float32] {
+				return &kernels.Array[float32]{Shape: kernels.Shape{}, Data: []float32{x}}
+			}
+			operands := map[string]*kernels.Array[float32]{"dt": scalar(0.5), "rate": scalar(0.25), "gamma": scalar(0.25),
+				"lambda": scalar(0.5), "output_scale": scalar(1.5), "resist_scale": scalar(0.75)}
+			if spec.Resist {
+				opts = append(opts, neurons.WithResistScale(0.75))
+			}
+			z := must1(neurons.NewRateCell("z", cols, 4, opts...))(t)
+			for i, name := range []string{"j", "j_td", "z"} {
+				data := numbers(uint64(i))
+				must(t, z.Clamp(name, data))
+				operands[name] = &kernels.Array[float32]{Shape: kernels.Shape{rows, cols}, Data: data}
+			}
+			must(t, z.AdvanceState(0, 0.5))
+			kernel := must1(kernels.Rate(spec))(t)
+			var in []*kernels.Array[float32]
+			for _, operand := range kernel.Inputs() {
+				in = append(in, operands[operand.Name])
+			}
+			out := must1(kernels.Reference(kernel, in...))(t)
+			for i, result := range kernel.Outputs() {
+				got := must1(find(t, z, strings.TrimPrefix(result.Name, "next-")).Float32s())(t)
+				if at := firstDifference(got, out[i].Data); at >= 0 {
+					t.Errorf("%+v: %s[%d] is %v, not %v; z %v", spec, result.Name, at, got[at], out[i].Data[at], operands["z"].Data[at])
+				}
+			}
+			must(t, z.Close())
+		}
+	})
+}
+
+// must1 is must for calls with a result.
+func must1[T any](x T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		must(t, err)
+		return x
+	}
 }

@@ -67,7 +67,7 @@ func testAllocations[T kernels.Float](t *testing.T, dev backend.Device) {
 					}
 				}
 				once()
-				allocations := testing.AllocsPerRun(20, once)
+				allocations := testing.AllocsPerRun(4, once)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -5,6 +5,7 @@ package neurons_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -386,4 +387,43 @@ func TestNothingIsAllocatedToday(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestBernoulliCell: what the cell does beside its kernels.
+func TestBernoulliCell(t *testing.T) {
+	onEveryDevice(t, func(t *testing.T, dev backend.Device) {
+		c, err := neurons.NewBernoulliErrorCell("e0", 4, neurons.On(dev), neurons.WithBatchSize(3), neurons.WithShape(2, 2), neurons.WithGatedLoss())
+		must(t, err)
+		defer c.Close()
+		names := ""
+		for _, comp := range c.Compartments() {
+			names += comp.Name() + " "
+		}
+		if names != "L p dp target dtarget modulator mask " {
+			t.Errorf("the compartments are %s", names)
+		}
+		if c.Probability() != c.Mean() || c.DerivProbability() != c.DerivMean() || c.Loss().Units() != "nats" {
+			t.Error("p and dp are not the mean and its derivative, or L is not in nats")
+		}
+		if got := c.Target().Shape(); !slices.Equal(got, []int{3, 2, 2}) {
+			t.Errorf("the target has shape %v", got)
+		}
+		must(t, c.Target().SetFloat32s([]float32{1, 1, 1, 1}, 1, 2, 2))
+		must(t, c.Probability().SetFloat32s([]float32{0.5, 0.5, 0.5, 0.5}, 1, 2, 2))
+		must(t, c.Modulator().SetScalar(1))
+		must(t, c.Mask().SetFloat32s([]float32{1, 0, 0, 1}, 1, 2, 2))
+		must(t, c.AdvanceState(0, 1))
+		loss, err := c.Loss().Scalar()
+		must(t, err)
+		if want := 2 * math.Log(0.5); math.Abs(loss-want) > 1e-6 { // of the two units that the mask lets pass
+			t.Errorf("L is %v, not %v", loss, want)
+		}
+		wantValue(t, c.Mask(), []int{1, 2, 2}, 1, 1, 1, 1)
+		must(t, c.Reset())
+		wantValue(t, c.DerivProbability(), []int{3, 2, 2}, make([]float32, 12)...)
+	})
+	_, err := neurons.NewBernoulliErrorCell("e0", 4, neurons.WithLogits(true), neurons.WithTrueDerivative())
+	wantError(t, err, neurons.ErrArgument, "e0: WithTrueDerivative is for probabilities")
+	_, err = neurons.NewBernoulliErrorCell("e0", 4, neurons.WithSigma(1.0))
+	wantError(t, err, neurons.ErrArgument, "e0: the cell has no option WithSigma")
 }

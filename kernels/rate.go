@@ -258,7 +258,9 @@ func (s RateSpec) integrate(k *Builder, fx activation, j, pressure Value) Value 
 func MustRate(spec RateSpec) *Kernel { return Must(Rate(spec)) }
 
 // The command line does not step a rate cell, whose state goes on from step to
-// step. Each function is in one of these kernels.
+// step. Each prior, threshold and method is in one of these kernels, and so is
+// each function that activations are made of; all activations would cost the
+// tests of a device a multiple.
 var _ = declare(Cell{
 	Name: "rate",
 	Kernels: []CellKernel{
@@ -266,10 +268,9 @@ var _ = declare(Cell{
 		{Kernel: MustRate(RateSpec{Activation: "tanh", Prior: "gaussian", Threshold: "none"})},
 		{Kernel: MustRate(RateSpec{Activation: "sigmoid", Prior: "gaussian", Threshold: "none"})},
 		{Kernel: MustRate(RateSpec{Activation: "relu", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
-		{Kernel: MustRate(RateSpec{Activation: "telu", Prior: "laplacian", Threshold: "soft_threshold"})},
-		{Kernel: MustRate(RateSpec{Activation: "elu", Prior: "cauchy", Threshold: "cauchy_threshold", Resist: true})},
-		{Kernel: MustRate(RateSpec{Activation: "relu6", Prior: "exp", Threshold: "none", Midpoint: true})},
-		{Kernel: MustRate(RateSpec{Activation: "gelu", Prior: "gaussian", Threshold: "none"})},
+		{Kernel: MustRate(RateSpec{Activation: "relu6", Prior: "laplacian", Threshold: "soft_threshold", Midpoint: true})},
+		{Kernel: MustRate(RateSpec{Activation: "unit_threshold", Prior: "cauchy", Threshold: "cauchy_threshold", Resist: true})},
+		{Kernel: MustRate(RateSpec{Activation: "lrelu", Prior: "exp", Threshold: "none"})},
 		{Kernel: MustRate(RateSpec{Activation: "softplus", Prior: "gaussian", Threshold: "none", Stateless: true})},
 	},
 })

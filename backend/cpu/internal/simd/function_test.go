@@ -42,33 +42,32 @@ func eachSet(t *testing.T, f32 func(*testing.T, Set[float32]), f64 func(*testing
 	}
 }
 
-// forms are those of all passes that a kernel of the catalogue has with any
-// operands, by String.
+// forms are those of all passes that a kernel has with a set of operands for
+// which there are fused functions, by String.
 var forms = sync.OnceValue(func() map[string]form.Form {
 	list := map[string]form.Form{}
-	var walk func(k *kernels.Kernel, sig kernels.Signature, operand int)
-	walk = func(k *kernels.Kernel, sig kernels.Signature, operand int) {
-		if operand == k.NumInputs() {
-			plan, err := k.Specialize(sig)
-			if err != nil {
-				panic(err)
-			}
-			for _, p := range plan.Passes {
-				if f, _, ok := form.Of(plan, p); ok {
-					list[f.String()] = f
+	for _, c := range kernels.Cells() {
+		for _, k := range c.Kernels {
+			for _, set := range k.Fused {
+				sig := kernels.Signature{DType: kernels.F32}
+				for i, in := range k.Inputs() {
+					kind, ok := set[in.Name]
+					if !ok && !in.Optional {
+						kind = kernels.Full
+					}
+					sig.Kinds[i] = kind
+				}
+				plan, err := k.Specialize(sig)
+				if err != nil {
+					panic(err)
+				}
+				for _, p := range plan.Passes {
+					if f, _, ok := form.Of(plan, p); ok {
+						list[f.String()] = f
+					}
 				}
 			}
-			return
 		}
-		for _, kind := range []kernels.Kind{kernels.Absent, kernels.Scalar, kernels.Row, kernels.Column, kernels.Full} {
-			if kind != kernels.Absent || k.Inputs()[operand].Optional {
-				sig.Kinds[operand] = kind
-				walk(k, sig, operand+1)
-			}
-		}
-	}
-	for _, k := range kernels.Catalogue() {
-		walk(k, kernels.Signature{DType: kernels.F32}, 0)
 	}
 	return list
 })

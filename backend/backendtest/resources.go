@@ -54,6 +54,9 @@ func testAllocations[T kernels.Float](t *testing.T, dev backend.Device) {
 	}
 	for _, k := range append(kernels.Catalogue(), everything, batchNorm) {
 		for _, grid := range [][2]int{{1, 1}, {3, 5}, {33, 37}, {256, 700}} {
+			if grid[0] > 100 && len(k.Nodes()) > 60 {
+				continue // for long, and nothing is allocated by the operation
+			}
 			t.Run(fmt.Sprintf("%s %d x %d", k.Name(), grid[0], grid[1]), func(t *testing.T) {
 				j := load(t, dev, newCall(k, grid[0], grid[1], full(k), ordinary[T](61)))
 				defer j.close(t)
@@ -67,7 +70,7 @@ func testAllocations[T kernels.Float](t *testing.T, dev backend.Device) {
 					}
 				}
 				once()
-				allocations := testing.AllocsPerRun(4, once)
+				allocations := testing.AllocsPerRun(5, once)
 				if err != nil {
 					t.Fatal(err)
 				}

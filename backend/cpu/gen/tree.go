@@ -4,6 +4,7 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
+	"errorcell/backend/cpu/internal/form"
 	"errorcell/kernels"
 )
 
@@ -120,6 +121,10 @@ func (b *body) addSummands(t tree) {
 	perVector := b.isa.bytes / 8
 	strips := kernels.Lanes / perVector / b.isa.accumulators
 	var sums []reg.VecVirtual
+	ahead := b.GP64()
+	if b.streaming {
+		b.MOVQ(b.offset, ahead)
+	}
 	for s := range strips {
 		from := b.GP64()
 		b.MOVQ(t.summands, from)
@@ -128,10 +133,32 @@ func (b *body) addSummands(t tree) {
 				b.addLane(operand.Mem{Base: from, Disp: (s + i*strips) * perVector * b.size}, lane)
 			}
 			b.ADDQ(imm(kernels.Lanes*b.size), from)
+			if b.streaming && s == 0 {
+				b.prefetch(ahead)
+			}
 		})
 		sums = append(sums, b.fold(lanes))
 	}
 	b.finish(t.sum, b.across(b.fold(sums), 8))
+}
+
+// prefetch asks for the next lines of the streams from an offset on, so that
+// memory does not stand still while summands are added up. To ask for more, for
+// the whole block in the end, made steps slower.
+func (b *body) prefetch(ahead reg.GPVirtual) {
+	var streams []reg.GPVirtual
+	for i, access := range b.form.Operands {
+		if access == form.Stream {
+			streams = append(streams, b.operands[i])
+		}
+	}
+	lines := max(1, b.isa.accumulators/4/len(streams))
+	for _, x := range streams {
+		for i := range lines {
+			b.PREFETCHT0(operand.Mem{Base: x, Index: ahead, Scale: 1, Disp: i * cacheLine})
+		}
+	}
+	b.ADDQ(imm(lines*cacheLine), ahead)
 }
 
 // blockAtOnce computes a whole block of a form with one sum, and adds that up.

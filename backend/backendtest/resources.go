@@ -70,7 +70,7 @@ func testAllocations[T kernels.Float](t *testing.T, dev backend.Device) {
 					}
 				}
 				once()
-				allocations := testing.AllocsPerRun(5, once)
+				allocations := testing.AllocsPerRun(20, once)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -35,6 +35,7 @@ func BenchmarkOfLimit(b *testing.B) {
 // as a part of the limit's, at which as many bytes are read and written.
 func BenchmarkKernels(b *testing.B) {
 	full, scalar := kernels.Shape{1, 1}, kernels.Shape{}
+	gates := map[string]kernels.Shape{"mask": full, "modulator": full}
 	for _, c := range []struct {
 		name   string
 		kernel *kernels.Kernel
@@ -52,15 +53,31 @@ func BenchmarkKernels(b *testing.B) {
 		{"laplacian-l1/float64", kernels.LaplacianL1, kernels.F64, nil, 4, "cpu"},
 		{"laplacian-scaled/float32", kernels.LaplacianScaled, kernels.F32,
 			map[string]kernels.Shape{"scale": scalar, "mask": full, "modulator": full}, 6, "cpu"},
+		{"bernoulli/float32", kernels.Bernoulli, kernels.F32, nil, 4, "cpu"},
+		{"bernoulli/float32/avx2", kernels.Bernoulli, kernels.F32, nil, 4, "cpu:avx2"},
+		{"bernoulli+gates/float32", kernels.Bernoulli, kernels.F32, gates, 6, "cpu"},
+		{"bernoulli+gates/float32/avx2", kernels.Bernoulli, kernels.F32, gates, 6, "cpu:avx2"},
+		{"bernoulli-logits/float32", kernels.BernoulliLogits, kernels.F32, nil, 4, "cpu"},
+		{"bernoulli-logits/float32/avx2", kernels.BernoulliLogits, kernels.F32, nil, 4, "cpu:avx2"},
+		{"bernoulli-logits+gates/float32", kernels.BernoulliLogits, kernels.F32, gates, 6, "cpu"},
+		{"bernoulli-logits+gates/float32/avx2", kernels.BernoulliLogits, kernels.F32, gates, 6, "cpu:avx2"},
 		{"laplacian/float32/blocks", kernels.Laplacian, kernels.F32, nil, 4, "cpu:fused=off"},
 		{"laplacian-l1/float32/blocks", kernels.LaplacianL1, kernels.F32, nil, 4, "cpu:fused=off"},
+		{"bernoulli/float32/blocks", kernels.Bernoulli, kernels.F32, nil, 4, "cpu:fused=off"},
+		{"bernoulli-logits/float32/blocks", kernels.BernoulliLogits, kernels.F32, nil, 4, "cpu:fused=off"},
 	} {
 		for _, n := range []int{65536, 4194304} {
 			b.Run(fmt.Sprintf("%s/n=%d", c.name, n), func(b *testing.B) {
-				shapes := map[string]kernels.Shape{"target": {rows, n / rows}, "mu": {rows, n / rows}}
+				grid := kernels.Shape{rows, n / rows}
+				shapes := map[string]kernels.Shape{}
+				for _, in := range c.kernel.Inputs() {
+					if !in.Optional {
+						shapes[in.Name] = grid
+					}
+				}
 				for name, shape := range c.extra {
 					if len(shape) > 0 {
-						shape = shapes["mu"]
+						shape = grid
 					}
 					shapes[name] = shape
 				}

@@ -62,16 +62,12 @@ func (b *Builder) Sigmoid(x Value) Value {
 // Softplus is log(1 + e^x).
 func (b *Builder) Softplus(x Value) Value {
 	// It is max(x, 0) + log(1+e) with e = e^-|x|, of which rest is what the type
-	// has no bits for. Where 1+e is more than the root of 2, it is taken as 2(1+f);
-	// f is exact either way.
+	// has no bits for.
 	n, y := b.expParts(b.clamp(b.Neg(b.Abs(x))))
 	s := b.Mul(b.pow2Half(n, 0.25), b.pow2Half(n, -0.25))
 	e := b.Fma(s, y, s)
 	rest := b.Fma(s, y, b.Sub(s, e))
-	large := b.Less(b.Const(math.Sqrt2-1), e)
-	f := b.Select(large, b.Fma(e, b.Const(0.5), b.Const(-0.5)), e)
-	log := b.log1p(f, rest, b.Select(large, b.Const(1), b.Const(0)))
-	return b.Add(b.Max(x, b.Const(0)), log)
+	return b.Add(b.Max(x, b.Const(0)), b.log1pOfUnit(e, rest))
 }
 
 // Erf is the error function.
@@ -111,18 +107,47 @@ func (b *Builder) pow2Half(n Value, offset float64) Value {
 	return b.Pow2(b.Fma(n, b.Const(0.5), b.Const(offset)))
 }
 
+// expWithin is e^x, or 0 where it is no normal number, of an x that is not much
+// farther from 0 than that.
+func (b *Builder) expWithin(x Value) Value {
+	n, y := b.expParts(x)
+	s := b.Pow2(n)
+	return b.Fma(s, y, s)
+}
+
+// log1pOfUnit is log(1+e) + rest for an e from 0 to 1 and a rest below the last bit.
+func (b *Builder) log1pOfUnit(e, rest Value) Value {
+	// Where 1+e is more than the root of 2, it is taken as 2(1+f); f is exact either
+	// way.
+	large := b.Less(b.Const(math.Sqrt2-1), e)
+	f := b.Select(large, b.Fma(e, b.Const(0.5), b.Const(-0.5)), e)
+	return b.log1p(f, rest, b.Select(large, b.Const(1), b.Const(0)))
+}
+
+// logWithin is Log of what is no number or far from the least and the greatest
+// normal number above 0, so that no case is special.
+func (b *Builder) logWithin(x Value) Value {
+	n := b.Exponent(b.Mul(x, b.Const(math.Sqrt2)))
+	f := b.Fma(x, b.Pow2(b.Neg(n)), b.Const(-1))
+	return b.log1p(f, b.Const(0), n)
+}
+
 // log1p is n*log 2 + log(1+f) + rest, for 1+f between the roots of 1/2 and 2
 // and a rest below the last bit.
 func (b *Builder) log1p(f, rest, n Value) Value {
-	// With s = f/(2+f), log(1+f) is 2*atanh(s) = f - (h - s*(h+R)), h being f*f/2;
-	// so f itself, which is exact, is most of it.
+	// f itself, which is exact, is most of log(1+f), and f*f/2 of what is left.
+	z := b.Mul(f, f)
+	// In float32 a polynomial is as short as a division. What log 2 has beyond the
+	// type is a fiftieth of an ulp.
+	short := b.Add(f, b.Fma(z, b.halves(f, z, log32), rest))
+	// In float64, with s = f/(2+f), log(1+f) is 2*atanh(s) = f - (h - s*(h+R)), h
+	// being f*f/2.
 	s := b.Div(f, b.Add(f, b.Const(2)))
-	h := b.Mul(b.Mul(f, f), b.Const(0.5))
-	z := b.Mul(s, s)
-	r := b.Mul(z, b.polynomial(z, log32, log64))
-	low := b.ByType(b.Const(-1.90465429996e-9), b.Const(2.3190468138462996155e-17)) // of log 2, beyond the type
-	t := b.Fma(s, b.Add(h, r), b.Fma(n, low, rest))
-	return b.Fma(n, b.Const(math.Ln2), b.Sub(f, b.Sub(h, t)))
+	h := b.Mul(z, b.Const(0.5))
+	r := b.Mul(s, s)
+	t := b.Fma(s, b.Fma(r, b.horner(r, log64), h), b.Fma(n, b.Const(2.3190468138462996155e-17), rest))
+	long := b.Sub(f, b.Sub(h, t))
+	return b.Fma(n, b.Const(math.Ln2), b.ByType(short, long))
 }
 
 // round is x rounded to a whole number, for an x that is small beside the
@@ -134,14 +159,25 @@ func (b *Builder) round(x Value) Value {
 
 // polynomial is c[0] + c[1]*x + ..., of the coefficients for the type.
 func (b *Builder) polynomial(x Value, f32, f64 []float64) Value {
-	horner := func(c []float64) Value {
-		y := b.Const(c[len(c)-1])
-		for i := len(c) - 2; i >= 0; i-- {
-			y = b.Fma(y, x, b.Const(c[i]))
-		}
-		return y
+	return b.ByType(b.horner(x, f32), b.horner(x, f64))
+}
+
+func (b *Builder) horner(x Value, c []float64) Value {
+	y := b.Const(c[len(c)-1])
+	for i := len(c) - 2; i >= 0; i-- {
+		y = b.Fma(y, x, b.Const(c[i]))
 	}
-	return b.ByType(horner(f32), horner(f64))
+	return y
+}
+
+// halves is the polynomial with as many operations, given the square of x: the
+// even and the odd powers apart, so that half of them wait for the other half.
+func (b *Builder) halves(x, square Value, c []float64) Value {
+	var half [2][]float64
+	for i, a := range c {
+		half[i%2] = append(half[i%2], a)
+	}
+	return b.Fma(b.horner(square, half[1]), x, b.horner(square, half[0]))
 }
 
 var (
@@ -168,9 +204,15 @@ var (
 		-2.30444907180559025e-4, 7.937017277057595e-5, -1.72070739000096188e-5,
 	}
 
+	// (log(1+f) - f)/f^2, for 1+f between the roots of 1/2 and 2, where the first is
+	// given: to 2^-27.3 of log(1+f).
+	log32 = []float64{
+		-0.5, 0.3333333171, -0.2500082103, 0.2000122689,
+		-0.1662335738, 0.1420175781, -0.1316018186, 0.1276157817,
+		-0.07634499339,
+	}
 	// (2*atanh(s)/s - 2)/z, z being s^2, for z < 0.0296, which is s of the root of
-	// 2: to 2^-30.2 and 2^-59.4 of log(1+f).
-	log32 = []float64{0.6666677825, 0.3997728653, 0.2987917107}
+	// 2: to 2^-59.4 of log(1+f).
 	log64 = []float64{
 		0.666666666666673712, 0.39999999999394611, 0.285714287472724313, 0.222221980319003269,
 		0.181835944028276079, 0.153132340851700474, 0.148045652414870283,

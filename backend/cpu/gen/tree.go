@@ -61,6 +61,10 @@ func (b *body) blocks(n reg.GPVirtual) {
 // block writes the loops over one block, or over the n elements of the last
 // one. The offset goes on to the next.
 func (b *body) block(sums []tree, strip int, n reg.GPVirtual) {
+	if b.inOrder > 0 {
+		b.blockInOrder(sums, n)
+		return
+	}
 	start, first := b.GP64(), b.GP64() // the block's offset, the strip's first lane
 	b.MOVQ(b.offset, start)
 	b.XORQ(first, first)
@@ -119,6 +123,53 @@ func (b *body) block(sums []tree, strip int, n reg.GPVirtual) {
 	b.LEAQ(operand.Mem{Base: start, Disp: kernels.BlockSize * b.size}, b.offset)
 }
 
+// blockInOrder writes the loop over the block's elements in their order, for lanes
+// that stay in memory.
+func (b *body) blockInOrder(sums []tree, n reg.GPVirtual) {
+	for _, t := range sums {
+		zeros := b.zeros()
+		for at := 0; at < 8*kernels.Lanes; at += b.isa.bytes {
+			b.VMOVUPD(zeros, t.lanes.Offset(at))
+		}
+	}
+	lane, left := b.GP64(), b.GP64()
+	b.XORQ(lane, lane)
+	vectors := []int{0}
+	if n != nil {
+		b.MOVQ(n, left)
+	} else {
+		b.MOVQ(imm(kernels.BlockSize), left)
+		for v := 1; v < b.inOrder; v++ {
+			vectors = append(vectors, v*b.isa.bytes)
+		}
+	}
+	next := b.label("row")
+	b.Label(next)
+	var mask operand.Op
+	if n != nil {
+		mask = b.isa.first(b.emitter, left)
+	}
+	halves := b.width * 8 / b.isa.bytes
+	for v, values := range b.sideBySide(vectors, mask) {
+		b.count(values, 0)
+		for _, t := range sums {
+			for j := range halves {
+				at := t.lanes.Offset((v*halves + j) * b.isa.bytes)
+				at.Index, at.Scale = lane, 8
+				total := b.isa.vector(b.Context)
+				b.VADDPD(at, b.widened(values[t.sum], j), total)
+				b.VMOVUPD(total, at)
+			}
+		}
+	}
+	b.ADDQ(imm(len(vectors)*b.isa.bytes), b.offset)
+	b.ADDQ(imm(len(vectors)*b.width), lane)
+	b.ANDQ(imm(kernels.Lanes-1), lane)
+	b.SUBQ(imm(len(vectors)*b.width), left)
+	b.CMPQ(left, imm(0))
+	b.JG(operand.LabelRef(next))
+}
+
 // cacheLine is the bytes that memory moves in.
 const cacheLine = 64
 
@@ -134,15 +185,24 @@ func (b *body) prefetch(displacement int) {
 
 // addLanes adds a vector's elements, as float64, to as many lanes.
 func (b *body) addLanes(x reg.VecVirtual, lanes []reg.VecVirtual) {
+	for i := range b.width * 8 / b.isa.bytes {
+		b.VADDPD(b.widened(x, i), lanes[i], lanes[i])
+	}
+}
+
+// widened is a vector's elements as float64, or of float32 the lower or the
+// upper half of them.
+func (b *body) widened(x reg.VecVirtual, upper int) reg.VecVirtual {
 	if b.size == 8 {
-		b.VADDPD(x, lanes[0], lanes[0])
-		return
+		return x
 	}
-	for i, half := range []reg.Register{b.isa.half(x), b.isa.upper(b.emitter, x)} {
-		wide := b.isa.vector(b.Context)
-		b.VCVTPS2PD(half, wide)
-		b.VADDPD(wide, lanes[i], lanes[i])
+	half := b.isa.half(x)
+	if upper == 1 {
+		half = b.isa.upper(b.emitter, x)
 	}
+	wide := b.isa.vector(b.Context)
+	b.VCVTPS2PD(half, wide)
+	return wide
 }
 
 // foldLanes makes one number of the lanes of a block (kernels.FoldLanes).

@@ -15,6 +15,10 @@ package kernels
 // are absent. The factor s*(1-s) is ngc-learn's, though p is no logit there. No
 // derivative has the clip in it, under which it would be 0 beyond the bounds.
 //
+// The numbers are these, but not all are computed so. ngc-learn rounds q before it
+// takes 1-q, which in float32 leaves ten bits of 1-q where q is 0.9999. Here a
+// logit's dtarget is the logit, within the bounds, and both logs come from that.
+//
 // Beyond ngc-learn, in a kernel of their own, are the losses of what the gates
 // let pass, for both sorts of p, and the derivative by a probability:
 //

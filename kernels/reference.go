@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Array is a host array in C order: len(Data) == Shape.Len().
 type Array[T Float] struct {
@@ -35,8 +38,11 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 		rank = max(rank, len(s))
 	}
 	shapeOf := k.nodeShapes(DTypeOf[T](), shapes, rank)
-	values := make([]*Array[T], len(k.nodes))
+	values, needed := make([]*Array[T], len(k.nodes)), k.needed(DTypeOf[T]())
 	for i, n := range k.nodes {
+		if !needed[i] {
+			continue
+		}
 		v := &Array[T]{Shape: shapeOf[i], Data: make([]T, shapeOf[i].Len())}
 		switch {
 		case n.Op == OpConst:
@@ -48,7 +54,7 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 		case n.Op == OpSum:
 			referenceSum(v, n.Axis, values[n.Args[0]], rank)
 		case n.Op == OpByType:
-			copy(v.Data, values[n.taken(DTypeOf[T]())].Data)
+			v = values[n.taken(DTypeOf[T]())]
 		default:
 			referenceElements(v, n, values)
 		}
@@ -61,9 +67,45 @@ func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 	return outs, nil
 }
 
+// needed are the nodes that results of an element type come from: of what is by
+// the type, the one of two.
+func (k *Kernel) needed(d DType) []bool {
+	needed := make([]bool, len(k.nodes))
+	for _, out := range k.outputs {
+		needed[out.Node] = true
+	}
+	for i, n := range slices.Backward(k.nodes) {
+		switch {
+		case !needed[i]:
+		case n.Op == OpByType:
+			needed[n.taken(d)] = true
+		default:
+			for _, arg := range n.Args[:n.Op.Arity()] {
+				needed[arg] = true
+			}
+		}
+	}
+	return needed
+}
+
 // referenceElements computes an elementwise node, reading each argument at the
 // index that broadcasting gives.
 func referenceElements[T Float](v *Array[T], n Node, values []*Array[T]) {
+	f, args := Function[T](n.Op), n.Args[:n.Op.Arity()]
+	var a [3]T
+	if !slices.ContainsFunc(args, func(arg int) bool {
+		return len(values[arg].Data) != 1 && !slices.Equal(values[arg].Shape, v.Shape)
+	}) {
+		// The index is that of the element, or there is but one element.
+		for i := range v.Data {
+			for j, arg := range args {
+				x := values[arg].Data
+				a[j] = x[min(i, len(x)-1)]
+			}
+			v.Data[i] = f(a)
+		}
+		return
+	}
 	index := make([]int, len(v.Shape))
 	for i := range v.Data {
 		rest := i
@@ -71,11 +113,10 @@ func referenceElements[T Float](v *Array[T], n Node, values []*Array[T]) {
 			index[axis] = rest % v.Shape[axis]
 			rest /= v.Shape[axis]
 		}
-		var args [3]T
-		for j, arg := range n.Args[:n.Op.Arity()] {
-			args[j] = values[arg].at(index)
+		for j, arg := range args {
+			a[j] = values[arg].at(index)
 		}
-		v.Data[i] = Apply(n.Op, args)
+		v.Data[i] = f(a)
 	}
 }
 

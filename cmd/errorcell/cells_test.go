@@ -14,10 +14,10 @@ import (
 	"errorcell/kernels"
 )
 
-// gaussianReference is what a step of the gaussian cell should write.
-func gaussianReference(t *testing.T, in arrays) arrays {
+// cellReference is what a step of a cell should write.
+func cellReference(t *testing.T, k *kernels.Kernel, in arrays) arrays {
 	t.Helper()
-	want := reference(t, kernels.Gaussian, in)
+	want := reference(t, k, in)
 	want["L"].Shape = want["L"].Shape.Squeeze()
 	return want
 }
@@ -44,7 +44,7 @@ func TestGaussian(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := step(t, test.in, "--cell", "gaussian")
-			checkArrays(t, got, gaussianReference(t, test.in))
+			checkArrays(t, got, cellReference(t, kernels.Gaussian, test.in))
 			if !slices.Equal(got["dSigma"].Shape, test.dSigma) || !slices.Equal(got["L"].Shape, test.loss) {
 				t.Errorf("dSigma has shape %v and L %v, not %v and %v", got["dSigma"].Shape, got["L"].Shape, test.dSigma, test.loss)
 			}
@@ -56,7 +56,7 @@ func TestGaussian(t *testing.T) {
 		got := step(t, in, "--cell", "gaussian")
 		for i := range 3 {
 			in["target"] = &array{Shape: kernels.Shape{4, 5}, Data: counting(7, 3, 4, 5).Data[20*i:][:20]}
-			want := gaussianReference(t, in)
+			want := cellReference(t, kernels.Gaussian, in)
 			if firstDifference(got["dmu"].Data[20*i:][:20], want["dmu"].Data) >= 0 || got["L"].Data[i] != want["L"].Data[0] {
 				t.Errorf("step %d: dmu %v and L %v, want %v and %v", i, got["dmu"].Data[20*i:][:20], got["L"].Data[i], want["dmu"].Data, want["L"].Data)
 			}
@@ -80,6 +80,49 @@ func TestGaussianSummary(t *testing.T) {
 	if text := succeed(t, folder, append(call, "--json", "--quiet")...); !strings.Contains(text, `"cell":"gaussian","loss":"squared"`) {
 		t.Errorf("the summary is %s", text)
 	}
+}
+
+// TestBernoulli computes a step of probabilities and one of logits, with operands
+// of many kinds; the shapes are as ngc-learn has them.
+func TestBernoulli(t *testing.T) {
+	nan := float32(math.NaN())
+	target, p := arrayOf([]int{4, 5}, 0, 1, 1, 0.25), arrayOf([]int{4, 5}, 0.1, 0.9, -3, 0, 1, 20, 0.5)
+	for name, in := range map[string]arrays{
+		"the fewest": {"target": target, "p": p},
+		"one row":    {"target": target, "p": arrayOf([]int{5}, 0.3, 2), "mask": arrayOf([]int{4, 1}, 1, 0)},
+		"all":        {"target": target, "p": p, "modulator": counting(4, 4, 1), "mask": counting(2, 4, 5)},
+		"no number":  {"target": arrayOf([]int{2, 3}, 1, nan, float32(math.Inf(1))), "p": arrayOf([]int{3}, nan, 0.5)},
+		"nothing":    {"target": arrayOf([]int{0, 3}), "p": arrayOf([]int{0, 3})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := step(t, in, "--cell", "bernoulli")
+			checkArrays(t, got, cellReference(t, kernels.Bernoulli, in))
+			checkArrays(t, step(t, in, "--cell=bernoulli", "--loss=likelihood", "--logits=false"), got)
+			checkArrays(t, step(t, in, "--cell", "bernoulli", "--logits"), cellReference(t, kernels.BernoulliLogits, in))
+			if len(got["L"].Shape) != 0 || len(got) != 3 {
+				t.Errorf("there are %d results, L of shape %v", len(got), got["L"].Shape)
+			}
+		})
+	}
+	t.Run("summary", func(t *testing.T) {
+		folder := t.TempDir()
+		writeNPZ(t, filepath.Join(folder, "in.npz"), arrays{"target": target, "p": p, "mu": p})
+		got := errorcell(t, folder, "step", "--in", "in.npz", "--out", "out.npz", "--cell", "bernoulli", "--logits")
+		if want := `the bernoulli cell has no such operands (it has target, p, modulator, mask): "mu"`; got.status != 0 || !strings.Contains(got.stderr, want) {
+			t.Errorf("status %d, the note is %q", got.status, got.stderr)
+		}
+		if !strings.HasPrefix(got.stdout, "bernoulli: 1 step of 4 x 5 on cpu") {
+			t.Errorf("the summary is %q", got.stdout)
+		}
+	})
+	t.Run("streamed", func(t *testing.T) {
+		folder := t.TempDir()
+		in := arrays{"target": target, "p": p}
+		writeNPY(t, folder, in)
+		succeed(t, folder, "step", "--target", "target.npy", "--p", "p.npy", "--out", "out", "--cell", "bernoulli", "--logits")
+		checkArrays(t, readNPY(t, filepath.Join(folder, "out")), cellReference(t, kernels.BernoulliLogits, in))
+	})
 }
 
 // TestHelpOfCells: step's help has what each cell says of itself, with a loss
@@ -142,7 +185,7 @@ func TestFlagsOfCells(t *testing.T) {
 			t.Errorf("%s: kernel %v, error %v", args, k, err)
 		}
 	}
-	if all := slices.Sorted(maps.Keys(cellFlags())); !slices.Equal(all, []string{"odd", "raw"}) {
+	if all := slices.Sorted(maps.Keys(cellFlags())); !slices.Equal(all, []string{"logits", "odd", "raw"}) {
 		t.Errorf("the flags are %q", all)
 	}
 }

@@ -29,7 +29,7 @@ func commands() []*cobra.Command {
 // Every example runs as it is written, in a folder with the files it names.
 func TestExamples(t *testing.T) {
 	folder := t.TempDir()
-	in := arrays{"target": counting(3, 2, 3, 4), "mu": counting(2, 2, 3, 4)}
+	in := arrays{"target": counting(3, 2, 3, 4), "mu": counting(2, 2, 3, 4), "p": counting(2, 2, 3, 4)}
 	writeNPZ(t, filepath.Join(folder, "batch.npz"), in)
 	writeNPY(t, folder, in)
 	count := 0

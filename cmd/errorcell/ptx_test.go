@@ -31,6 +31,8 @@ func TestPTX(t *testing.T) {
 		{"--arch sm_87 --loss l1 --with mask=column --with modulator=row", l1, kernels.F32, []kernels.Kind{full, full, row, column}, 1 << 3, 86},
 		{"--arch sm_100 --dtype float64 --with scale=scalar,shift=row,target=column", scaled, kernels.F64, []kernels.Kind{column, row, 0, 0, scalar}, 0, 100},
 		{"--arch sm_90 --cell gaussian --with sigma=scalar,mask", kernels.Gaussian, kernels.F32, []kernels.Kind{full, full, 0, full, scalar}, 0, 90},
+		{"--arch sm_80 --cell bernoulli --with mask=row", kernels.Bernoulli, kernels.F32, []kernels.Kind{full, full, 0, row}, 0, 80},
+		{"--arch sm_80 --cell bernoulli --logits", kernels.BernoulliLogits, kernels.F32, []kernels.Kind{full, full}, 0, 80},
 	} {
 		t.Run(test.args, func(t *testing.T) {
 			sig := kernels.Signature{DType: test.dtype, Omit: test.omit}
@@ -57,6 +59,7 @@ func TestPTXFailures(t *testing.T) {
 	for args, wants := range map[string][]string{
 		"--cell foo":                {`unknown cell "foo"`, "laplacian"},
 		"--cell gaussian --loss l1": {`unknown loss "l1"`, "squared"},
+		"--logits":                  {"--logits", "laplacian"},
 		"--loss foo":                {`unknown loss "foo"`, "mismatch, l1"},
 		"--arch sm_60":              {"sm_60 is too old", "sm_70", "sm_121"},
 		"--arch sm_90a":             {`unknown architecture "sm_90a"`, "sm_70", "sm_121"},

@@ -38,8 +38,8 @@ rm -f $out/*.txt
 for n in 1 $([ "$threads" = 1 ] || echo "$threads"); do
 	run bench.test '^BenchmarkLaplacianStep$' "$n" step.txt
 	run bench.test '^BenchmarkOfLimit$' "$n" limit.txt
+	run bench.test '^BenchmarkKernels$' "$n" kernels.txt
 done
-run bench.test '^BenchmarkKernels$' 1 kernels.txt
 run bench.test '^BenchmarkBroadcast$' 1 broadcast.txt
 run cpu.test '^BenchmarkRun$|^BenchmarkWake$' "$threads" run.txt
 go test -run '^$' -bench . -benchtime "$time" -count "$count" ./bench/startup >$out/startup.txt

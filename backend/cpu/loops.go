@@ -67,16 +67,17 @@ func loops[T kernels.Float]() map[kernels.Op]loop[T] {
 		kernels.OpAnd:       func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return min(x, y) }) },
 		kernels.OpOr:        func(dst, a, b, _ []T) { each2(dst, a, b, func(x, y T) T { return max(x, y) }) },
 		kernels.OpSelect:    selectLoop[T],
-		kernels.OpFma:       fma(kernels.Function[T](kernels.OpFma)),
 	}
 	// These work on the bits, so each type has its own.
 	switch table := any(table).(type) {
 	case map[kernels.Op]loop[float32]:
 		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg32, abs32, sign32
+		table[kernels.OpFma] = fma32
 		table[kernels.OpPow2] = func(dst, a, _, _ []float32) { each(dst, a, pow2Of32) }
 		table[kernels.OpExponent] = func(dst, a, _, _ []float32) { each(dst, a, exponentOf32) }
 	case map[kernels.Op]loop[float64]:
 		table[kernels.OpNeg], table[kernels.OpAbs], table[kernels.OpSign] = neg64, abs64, sign64
+		table[kernels.OpFma] = fma64
 		table[kernels.OpPow2] = func(dst, a, _, _ []float64) { each(dst, a, pow2Of64) }
 		table[kernels.OpExponent] = func(dst, a, _, _ []float64) { each(dst, a, exponentOf64) }
 	}
@@ -127,13 +128,32 @@ func div[T kernels.Float](dst, a, b, _ []T) {
 	}
 }
 
-// fma is the loop of the operation, whose rounding no shorter code has.
-func fma[T kernels.Float](f func([3]T) T) loop[T] {
-	return func(dst, a, b, c []T) {
-		a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
-		for i := range dst {
-			dst[i] = f([3]T{a[i], b[i], c[i]})
+// fma32 is x*y + z. The product is exact in float64, so that the sum is rounded
+// there once, and once more to float32. That is twice wrong only where the first
+// rounding leads to a number in the middle of two float32: such a number has this
+// pattern in the bits that float32 has not, or is below those that are normal.
+func fma32(dst, a, b, c []float32) {
+	const (
+		rest   = 1<<29 - 1
+		middle = 1 << 28
+		normal = (1023 - 126) << 52
+	)
+	once := kernels.Function[float32](kernels.OpFma)
+	a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
+	for i := range dst {
+		sum := float64(a[i])*float64(b[i]) + float64(c[i])
+		if u := math.Float64bits(sum); u&rest == middle || u&^signBit64 < normal {
+			dst[i] = once([3]float32{a[i], b[i], c[i]})
+		} else {
+			dst[i] = float32(sum)
 		}
+	}
+}
+
+func fma64(dst, a, b, c []float64) {
+	a, b, c = a[:len(dst)], b[:len(dst)], c[:len(dst)]
+	for i := range dst {
+		dst[i] = math.FMA(a[i], b[i], c[i])
 	}
 }
 

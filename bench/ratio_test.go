@@ -40,6 +40,7 @@ func BenchmarkKernels(b *testing.B) {
 	scaleGates := operands{"scale": scalar, "modulator": full, "mask": full}
 	sigma := operands{"sigma": scalar}
 	sigmaGates := operands{"sigma": scalar, "modulator": full, "mask": full}
+	gates := operands{"modulator": full, "mask": full}
 	rewards := operands{"reward": full, "mu": full, "accum_reward": full, "n_ep_steps": column, "keep": scalar, "alpha": scalar}
 	pressed := operands{"j_td": full, "dt": scalar, "rate": scalar, "gamma": scalar}
 	rate := func(activation string) *kernels.Kernel {
@@ -67,6 +68,9 @@ func BenchmarkKernels(b *testing.B) {
 		{"gaussian/float32", kernels.Gaussian, kernels.F32, nil, 4, bestAndAVX2},
 		{"gaussian+sigma/float32", kernels.Gaussian, kernels.F32, sigma, 4, bestAndAVX2},
 		{"gaussian+sigma+gates/float32", kernels.Gaussian, kernels.F32, sigmaGates, 6, bestAndAVX2},
+		{"bernoulli/float32", kernels.Bernoulli, kernels.F32, nil, 4, bestAndAVX2},
+		{"bernoulli+gates/float32", kernels.Bernoulli, kernels.F32, gates, 6, best},
+		{"bernoulli-logits/float32", kernels.BernoulliLogits, kernels.F32, nil, 4, bestAndAVX2},
 		{"reward/float32", kernels.Reward, kernels.F32, rewards, 6, bestAndAVX2},
 		{"rate-identity/float32", rate("identity"), kernels.F32, pressed, 5, bestAndAVX2},
 		{"rate-relu/float32", rate("relu"), kernels.F32, pressed, 6, bestAndAVX2},

@@ -43,12 +43,17 @@ they are there, modulator and mask. It writes dp, dtarget and the loss L, the su
 of the log likelihoods. With --logits p is the logit, of which the sigmoid is the
 probability. ngc-learn's dp has sigmoid'(p) as a factor even if p is none.`,
 	Kernels: []CellKernel{
-		{Kernel: Bernoulli, Loss: "likelihood"},
-		{Kernel: BernoulliLogits, Loss: "likelihood", Flag: "logits"},
+		{Kernel: Bernoulli, Loss: "likelihood", Fused: bernoulliGates},
+		{Kernel: BernoulliLogits, Loss: "likelihood", Flag: "logits", Fused: bernoulliGates},
 		{Kernel: BernoulliOptions},
 	},
 	Flags: map[string]string{"logits": "p of the bernoulli cell is a logit, not a probability"},
 })
+
+var bernoulliGates = []Operands{
+	{},
+	{"modulator": Full, "mask": Full},
+}
 
 // The bounds of a probability, and of its logit. In float32 the upper one is that
 // of the number which is nearest to 0.9999: beside 1 they lie far apart.

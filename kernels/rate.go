@@ -264,8 +264,8 @@ var _ = declare(Cell{
 	Name: "rate",
 	Kernels: []CellKernel{
 		{Kernel: MustRate(RateSpec{Activation: "identity", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
-		{Kernel: MustRate(RateSpec{Activation: "tanh", Prior: "gaussian", Threshold: "none"})},
-		{Kernel: MustRate(RateSpec{Activation: "sigmoid", Prior: "gaussian", Threshold: "none"})},
+		{Kernel: MustRate(RateSpec{Activation: "tanh", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
+		{Kernel: MustRate(RateSpec{Activation: "sigmoid", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
 		{Kernel: MustRate(RateSpec{Activation: "relu", Prior: "gaussian", Threshold: "none"}), Fused: integrated},
 	},
 })

@@ -101,6 +101,8 @@ func (f *file) label(name string) string {
 type emitter struct {
 	*file
 	constants map[string]reg.VecVirtual
+	// inMemory are the constants that have no register.
+	inMemory map[string]bool
 }
 
 // do writes an instruction.
@@ -108,23 +110,44 @@ func (e *emitter) do(i instruction, ops ...operand.Op) {
 	i[e.size/4-1](e.Context, ops...)
 }
 
-// op writes an instruction that makes a new vector, its last operand.
+// op writes an instruction that makes a new vector, its last operand. Of the
+// others, only the first can be in memory: what else is gets a register.
 func (e *emitter) op(i instruction, ops ...operand.Op) reg.VecVirtual {
+	ops = slices.Clone(ops)
+	for j := 1; j < len(ops); j++ {
+		ops[j] = e.register(ops[j])
+	}
 	r := e.isa.vector(e.Context)
 	e.do(i, append(ops, r)...)
 	return r
 }
 
-// constant is a register with the constant, from where it was first asked for.
-func (e *emitter) constant(c constant) reg.VecVirtual {
+// register is x, in a register if it is in memory.
+func (e *emitter) register(x operand.Op) operand.Op {
+	if _, ok := x.(operand.Mem); ok {
+		return e.op(vmov, x)
+	}
+	return x
+}
+
+// constant is a register with the constant, from where it was first asked for,
+// or a vector of it in memory.
+func (e *emitter) constant(c constant) operand.Op {
 	if r, ok := e.constants[c.name]; ok {
 		return r
 	}
+	bits := c.bits(e.size)
+	if e.inMemory[c.name] {
+		if bits == 0 {
+			return e.zeros()
+		}
+		return e.data(c.name+"v", slices.Repeat([]uint64{bits}, e.width))
+	}
 	var r reg.VecVirtual
-	if c.bits(e.size) == 0 {
+	if bits == 0 {
 		r = e.zeros()
 	} else {
-		r = e.op(vbroadcast, e.data(c.name, []uint64{c.bits(e.size)}))
+		r = e.op(vbroadcast, e.data(c.name, []uint64{bits}))
 	}
 	e.constants[c.name] = r
 	return r
@@ -140,13 +163,18 @@ func (e *emitter) zeros() reg.VecVirtual {
 // prepare puts the constants that an operation uses into registers: what is
 // asked for within a loop must be there before it.
 func (e *emitter) prepare(n kernels.Node) {
-	for _, c := range needs[n.Op] {
-		e.constant(c)
+	for _, c := range e.isa.constants(n.Op) {
+		if !e.inMemory[c.name] {
+			e.constant(c)
+		}
 	}
 }
 
 // compute writes the operation of a node.
 func (e *emitter) compute(op kernels.Op, args []operand.Op) reg.VecVirtual {
+	if own, ok := e.isa.own[op]; ok {
+		return own.write(e, args)
+	}
 	f, ok := lower[op]
 	if !ok {
 		panic(fmt.Sprintf("no lowering for %v", op))

@@ -17,14 +17,20 @@ type body struct {
 	*emitter
 	form      form.Form
 	streaming bool
+	layout
 
 	operands []reg.GPVirtual // of a stream: its address
 	results  []reg.GPVirtual
 	// offset is the number of bytes from the streams' addresses to the next
 	// element.
 	offset reg.GPVirtual
-	// outside are the values that are the same for all elements.
+	// outside are the values that are the same for all elements and have registers.
 	outside map[int]reg.VecVirtual
+	// conditions are the comparisons that stay masks.
+	conditions map[int]bool
+	// last is the last node that has a node's value as an argument, or one after
+	// all where it is a result or summed.
+	last []int
 	// accumulators are the running sums of each count: as many as vectors are
 	// computed side by side, so that none waits for another.
 	accumulators [][]reg.VecVirtual
@@ -41,16 +47,26 @@ type body struct {
 
 // newBody loads what stays the same while the elements are computed.
 func newBody(e *emitter, f form.Form, operands, results []reg.GPVirtual) *body {
-	b := &body{emitter: e, form: f, operands: operands, results: results, outside: map[int]reg.VecVirtual{}}
+	b := &body{emitter: e, form: f, operands: operands, results: results, outside: map[int]reg.VecVirtual{}, conditions: map[int]bool{}, last: lastUses(f)}
 	for i, n := range f.Nodes {
 		switch {
 		case n.Op == kernels.OpInput && f.Operands[n.Index] == form.Uniform:
 			b.outside[i] = e.op(vbroadcast, operand.Mem{Base: operands[n.Index]})
 		case n.Op == kernels.OpConst:
-			b.outside[i] = e.constant(number(n.Const))
+			if c := number(n.Const); !e.inMemory[c.name] {
+				b.outside[i] = e.constant(c).(reg.VecVirtual)
+			}
 		case n.Op.Elementwise():
+			args, invariant := b.invariant(n)
+			switch {
+			case !invariant && compares(n.Op) && onlyConditions(f, i):
+				b.conditions[i] = true
+				continue
+			case n.Op == kernels.OpSelect && b.conditions[n.Args[0]]:
+				continue
+			}
 			e.prepare(n)
-			if args, ok := b.invariant(n); ok {
+			if invariant {
 				b.outside[i] = e.compute(n.Op, args)
 			}
 		}
@@ -78,45 +94,163 @@ func (b *body) invariant(n kernels.Node) ([]operand.Op, bool) {
 // on. With a mask it touches no others than those in the mask. It returns the
 // values that the sums add up.
 func (b *body) vector(displacement int, mask operand.Op) []reg.VecVirtual {
-	at := func(base reg.GPVirtual) operand.Mem {
-		return operand.Mem{Base: base, Index: b.offset, Scale: 1, Disp: displacement}
+	return b.sideBySide([]int{displacement}, mask)[0]
+}
+
+// sideBySide writes the elements of several vectors, each operation of all
+// before the next: while the one of a vector waits for its arguments, those of
+// others run.
+func (b *body) sideBySide(displacements []int, mask operand.Op) (sums [][]reg.VecVirtual) {
+	at := func(base reg.GPVirtual, v int) operand.Mem {
+		return operand.Mem{Base: base, Index: b.offset, Scale: 1, Disp: displacements[v]}
 	}
-	values := make([]reg.VecVirtual, len(b.form.Nodes))
+	// The masks are of conditions, which have no values.
+	values, masks := make([][]reg.VecVirtual, len(displacements)), make([]map[int]operand.Op, len(displacements))
+	for v := range values {
+		values[v], masks[v] = make([]reg.VecVirtual, len(b.form.Nodes)), map[int]operand.Op{}
+	}
 	for i, n := range b.form.Nodes {
-		x, ok := b.outside[i]
-		switch {
-		case ok:
-		case n.Op == kernels.OpInput && mask != nil:
-			x = b.isa.load(b.emitter, mask, at(b.operands[n.Index]))
-		case n.Op == kernels.OpInput:
-			x = b.op(vmov, at(b.operands[n.Index]))
-		default:
-			var args []operand.Op
-			for _, arg := range n.Args[:n.Op.Arity()] {
-				args = append(args, values[arg])
+		for v := range values {
+			x, ok := b.outside[i]
+			switch {
+			case ok, n.Op == kernels.OpConst:
+			case n.Op == kernels.OpInput && mask != nil:
+				x = b.isa.load(b.emitter, mask, at(b.operands[n.Index], v))
+			case n.Op == kernels.OpInput:
+				x = b.op(vmov, at(b.operands[n.Index], v))
+			case b.conditions[i]:
+				args := b.arguments(n, values[v])
+				masks[v][i] = b.isa.compare(b.emitter, comparisons[n.Op], args[0], args[1])
+			case n.Op == kernels.OpSelect && b.conditions[n.Args[0]]:
+				args := b.arguments(n, values[v])
+				x = b.isa.blend(b.emitter, masks[v][n.Args[0]], args[1], args[2])
+			default:
+				x = b.node(i, values[v])
 			}
-			x = b.compute(n.Op, args)
-		}
-		values[i] = x
-	}
-	for i, r := range b.form.Results {
-		switch {
-		case mask != nil:
-			b.isa.store(b.emitter, mask, values[r], at(b.results[i]))
-		case b.streaming:
-			b.do(vmovnt, values[r], at(b.results[i]))
-		default:
-			b.do(vmov, values[r], at(b.results[i]))
+			values[v][i] = x
 		}
 	}
-	sums := make([]reg.VecVirtual, len(b.form.Sums))
-	for i, s := range b.form.Sums {
-		sums[i] = values[s.Node]
-		if mask != nil {
-			sums[i] = b.isa.keep(b.emitter, mask, sums[i])
+	for v := range values {
+		for i, r := range b.form.Results {
+			switch {
+			case mask != nil:
+				b.isa.store(b.emitter, mask, values[v][r], at(b.results[i], v))
+			case b.streaming:
+				b.do(vmovnt, values[v][r], at(b.results[i], v))
+			default:
+				b.do(vmov, values[v][r], at(b.results[i], v))
+			}
 		}
+	}
+	for v := range values {
+		var summed []reg.VecVirtual
+		for _, s := range b.form.Sums {
+			x := values[v][s.Node]
+			if mask != nil {
+				x = b.isa.keep(b.emitter, mask, x)
+			}
+			summed = append(summed, x)
+		}
+		sums = append(sums, summed)
 	}
 	return sums
+}
+
+// node computes a node from the values before it.
+func (b *body) node(i int, values []reg.VecVirtual) reg.VecVirtual {
+	n := b.form.Nodes[i]
+	args := b.arguments(n, values)
+	// spent is whether the register of an argument can be written: it is not needed
+	// any more.
+	spent := func(j int) bool {
+		_, ok := b.outside[n.Args[j]]
+		return !ok && values[n.Args[j]] != nil && b.last[n.Args[j]] == i
+	}
+	// bound is whether an argument is a constant that is neither 0 nor NaN.
+	bound := func(j int) bool {
+		c := b.form.Nodes[n.Args[j]]
+		return c.Op == kernels.OpConst && c.Const == c.Const && number(c.Const).bits(b.size)<<(65-8*b.size) != 0
+	}
+	switch n.Op {
+	case kernels.OpFma:
+		switch {
+		case spent(2):
+			return b.fma(args[0], args[1], values[n.Args[2]])
+		case spent(0):
+			b.do(vfmadd213, args[2], b.register(args[1]), args[0])
+			return values[n.Args[0]]
+		case spent(1):
+			b.do(vfmadd213, args[2], b.register(args[0]), args[1])
+			return values[n.Args[1]]
+		}
+	case kernels.OpMin, kernels.OpMax:
+		i := vmin
+		if n.Op == kernels.OpMax {
+			i = vmax
+		}
+		if bound(1) {
+			return b.bound(i, args[0], args[1])
+		}
+		if bound(0) {
+			return b.bound(i, args[1], args[0])
+		}
+	case kernels.OpAdd, kernels.OpMul:
+		if values[n.Args[0]] == nil {
+			args[0], args[1] = args[1], args[0] // the second can be in memory
+		}
+	}
+	return b.compute(n.Op, args)
+}
+
+// arguments are those of a node; constants may be in memory, and conditions are
+// left out.
+func (b *body) arguments(n kernels.Node, values []reg.VecVirtual) []operand.Op {
+	args := make([]operand.Op, n.Op.Arity())
+	for i, arg := range n.Args[:len(args)] {
+		switch c := b.form.Nodes[arg]; {
+		case values[arg] != nil:
+			args[i] = values[arg]
+		case c.Op == kernels.OpConst:
+			args[i] = b.constant(number(c.Const))
+		}
+	}
+	return args
+}
+
+// compares reports whether an operation is a comparison.
+func compares(op kernels.Op) bool {
+	_, ok := comparisons[op]
+	return ok
+}
+
+// onlyConditions reports whether all that a node is for is to select by it.
+func onlyConditions(f form.Form, node int) bool {
+	for _, n := range f.Nodes {
+		for i, arg := range n.Args[:n.Op.Arity()] {
+			if arg == node && (n.Op != kernels.OpSelect || i > 0) {
+				return false
+			}
+		}
+	}
+	return lastUses(f)[node] < len(f.Nodes)
+}
+
+// lastUses are the nodes that have each node's value as an argument last, or a
+// number after all for results and what is summed.
+func lastUses(f form.Form) []int {
+	last := make([]int, len(f.Nodes))
+	for i, n := range f.Nodes {
+		for _, arg := range n.Args[:n.Op.Arity()] {
+			last[arg] = i
+		}
+	}
+	for _, r := range f.Results {
+		last[r] = len(f.Nodes)
+	}
+	for _, s := range f.Sums {
+		last[s.Node] = len(f.Nodes)
+	}
+	return last
 }
 
 // clearCounts makes the accumulators of the counts, n of each.
@@ -170,7 +304,7 @@ func (e *emitter) across(x reg.VecVirtual, size int) reg.Register {
 	add(e.Context, e.isa.upper(e, x), half, half)
 	if e.isa.bytes == 64 {
 		upper := e.XMM()
-		e.VEXTRACTF128(operand.Imm(1), half, upper)
+		e.VEXTRACTF32X4(operand.Imm(1), half, upper)
 		half = x.AsX()
 		add(e.Context, upper, half, half)
 	}
@@ -193,8 +327,9 @@ const (
 )
 
 // fused writes a function that computes a form from a simd.Call.
-func (f *file) fused(name string, fm form.Form, streaming bool) {
+func (f *file) fused(name string, fm form.Form, streaming bool, in layout) {
 	e := f.begin(name, []string{name + " computes " + fm.String() + "."}, nil, parameter{"c", pointerTo(callType)})
+	e.inMemory = in.inMemory
 	call := e.parameter("c")
 	n := e.GP64()
 	e.MOVQ(operand.Mem{Base: call}, n)
@@ -208,7 +343,7 @@ func (f *file) fused(name string, fm form.Form, streaming bool) {
 		e.MOVQ(operand.Mem{Base: call, Disp: resultsOffset + 8*i}, results[i])
 	}
 	b := newBody(e, fm, operands, results)
-	b.streaming = streaming
+	b.streaming, b.layout = streaming, in
 	if trees(fm) > 0 {
 		e.MOVQ(imm(0), operand.Mem{Base: call, Disp: blockOffset})
 	}
@@ -305,18 +440,33 @@ func (f *file) sum(name string, fm form.Form) {
 	e.end()
 }
 
-// elements writes the loops over n elements: unroll vectors an iteration, one
-// an iteration, and at last a part of one.
+// elements writes the loops over n elements: unroll vectors an iteration, or as
+// many as the layout has side by side, one an iteration, and at last a part of one.
 func (b *body) elements(n reg.GPVirtual, unroll int) {
+	if b.vectors > 0 && unroll > 1 {
+		unroll = b.vectors
+	}
 	loop := func(vectors int) {
 		next, done := b.label("loop"), b.label("done")
 		b.Label(next)
 		b.CMPQ(n, imm(vectors*b.width))
 		b.JLT(operand.LabelRef(done))
+		var displacements []int
 		for v := range vectors {
-			values := b.vector(v*b.isa.bytes, nil)
+			displacements = append(displacements, v*b.isa.bytes)
+		}
+		keep := func(v int, values []reg.VecVirtual) {
 			b.count(values, v)
-			b.keepSummands(values, v*b.isa.bytes)
+			b.keepSummands(values, displacements[v])
+		}
+		if b.vectors > 0 {
+			for v, values := range b.sideBySide(displacements, nil) {
+				keep(v, values)
+			}
+		} else {
+			for v := range vectors {
+				keep(v, b.vector(displacements[v], nil))
+			}
 		}
 		b.ADDQ(imm(vectors*b.isa.bytes), b.offset)
 		if len(b.trees) > 0 {

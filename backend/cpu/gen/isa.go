@@ -27,6 +27,9 @@ type isa struct {
 	// beside the rest.
 	accumulators int
 
+	// own is how it computes operations that it has ways of its own for.
+	own map[kernels.Op]lowering
+
 	vector func(*build.Context) reg.VecVirtual
 	half   func(reg.VecVirtual) reg.Register // the lower half of a vector
 
@@ -58,7 +61,7 @@ var avx2 = &isa{
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsX() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
 		mask := e.YMM()
-		e.do(vcmp, operand.Imm(uint64(predicate)), y, x, mask)
+		e.do(vcmp, operand.Imm(uint64(predicate)), y, e.register(x), mask)
 		return mask
 	},
 	blend: func(e *emitter, mask, x, y operand.Op) reg.VecVirtual {
@@ -107,7 +110,7 @@ var avx512 = &isa{
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsY() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
 		mask := e.K()
-		e.do(vcmp, operand.Imm(uint64(predicate)), y, x, mask)
+		e.do(vcmp, operand.Imm(uint64(predicate)), y, e.register(x), mask)
 		return mask
 	},
 	blend: func(e *emitter, mask, x, y operand.Op) reg.VecVirtual {
@@ -121,7 +124,7 @@ var avx512 = &isa{
 		nonzero := e.isa.compare(e, notEqual, x, e.constant(zero))
 		r := e.op(vmov, x)
 		const aAndBOrC = 0xea
-		e.do(vpternlog, operand.Imm(aAndBOrC), e.constant(one), e.constant(signBit), nonzero, r)
+		e.do(vpternlog, operand.Imm(aAndBOrC), e.constant(one), e.register(e.constant(signBit)), nonzero, r)
 		return r
 	},
 	upper: func(e *emitter, x reg.VecVirtual) reg.Register {
@@ -142,6 +145,20 @@ var avx512 = &isa{
 		e.KMOVQ(bits, mask)
 		return mask
 	},
+	own: map[kernels.Op]lowering{
+		// VSCALEF multiplies by a power of two, VGETEXP gives an exponent, both with
+		// subnormal numbers, which are not wanted. NaN passes through both.
+		kernels.OpPow2: {[]constant{one, leastHalf}, func(e *emitter, a []operand.Op) reg.VecVirtual {
+			const nearestEven, notLess = 0x08, 0x15
+			normal := e.isa.compare(e, notLess, a[0], e.constant(leastHalf))
+			r := e.isa.vector(e.Context)
+			e.do(vscalefz, e.op(vrndscale, operand.Imm(nearestEven), a[0]), e.register(e.constant(one)), normal, r)
+			return r
+		}},
+		kernels.OpExponent: {[]constant{lowest, highest}, func(e *emitter, a []operand.Op) reg.VecVirtual {
+			return e.bound(vmin, e.bound(vmax, e.op(vgetexp, a[0]), e.constant(lowest)), e.constant(highest))
+		}},
+	},
 	load: func(e *emitter, mask, from operand.Op) reg.VecVirtual {
 		x := e.ZMM()
 		e.do(vmovz, from, mask, x)
@@ -160,6 +177,9 @@ const (
 	notEqual  = 0x0c
 )
 
+// comparisons have a predicate each.
+var comparisons = map[kernels.Op]byte{kernels.OpLess: less, kernels.OpLessEqual: lessEqual, kernels.OpEqual: equal}
+
 // instruction is one for float32 and one for float64.
 type instruction [2]func(*build.Context, ...operand.Op)
 
@@ -174,7 +194,8 @@ var (
 	vmin       = instruction{(*context).VMINPS, (*context).VMINPD}
 	vmax       = instruction{(*context).VMAXPS, (*context).VMAXPD}
 	vsqrt      = instruction{(*context).VSQRTPS, (*context).VSQRTPD}
-	vfmadd     = instruction{(*context).VFMADD231PS, (*context).VFMADD231PD}
+	vfmadd231  = instruction{(*context).VFMADD231PS, (*context).VFMADD231PD}
+	vfmadd213  = instruction{(*context).VFMADD213PS, (*context).VFMADD213PD}
 	vand       = instruction{(*context).VANDPS, (*context).VANDPD}
 	vandn      = instruction{(*context).VANDNPS, (*context).VANDNPD}
 	vor        = instruction{(*context).VORPS, (*context).VORPD}
@@ -189,6 +210,9 @@ var (
 	vpadd      = instruction{(*context).VPADDD, (*context).VPADDQ}
 	vpsll      = instruction{(*context).VPSLLD, (*context).VPSLLQ}
 	vpsrl      = instruction{(*context).VPSRLD, (*context).VPSRLQ}
+	vscalefz   = instruction{four((*context).VSCALEFPS_Z), four((*context).VSCALEFPD_Z)}
+	vrndscale  = instruction{(*context).VRNDSCALEPS, (*context).VRNDSCALEPD}
+	vgetexp    = instruction{(*context).VGETEXPPS, (*context).VGETEXPPD}
 	vpternlog  = instruction{(*context).VPTERNLOGD, (*context).VPTERNLOGQ}
 	vbroadcast = instruction{(*context).VBROADCASTSS, (*context).VBROADCASTSD}
 )
@@ -199,6 +223,10 @@ func two(f func(*context, operand.Op, operand.Op)) func(*context, ...operand.Op)
 
 func three(f func(*context, operand.Op, operand.Op, operand.Op)) func(*context, ...operand.Op) {
 	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2]) }
+}
+
+func four(f func(*context, operand.Op, operand.Op, operand.Op, operand.Op)) func(*context, ...operand.Op) {
+	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2], ops[3]) }
 }
 
 // blendv takes the operands in the order mask, x, y, result, where vblendm has
@@ -231,6 +259,9 @@ var (
 	biased   = byType("biased", 0x1p23+127, 0x1p52+1023)
 	power    = byType("power", 0x1p23, 0x1p52)
 	infinity = byType("infinity", math.Inf(1), math.Inf(1))
+
+	// leastHalf is half way between the exponents of zero and of normal numbers.
+	leastHalf = byType("leasthalf", -126.5, -1022.5)
 )
 
 func byType(name string, f32, f64 float64) constant {
@@ -264,7 +295,13 @@ func number(x float64) constant {
 	}}
 }
 
-// needs lists the constants that an operation uses.
+// lowering is how an instruction set computes an operation in a way of its own.
+type lowering struct {
+	needs []constant
+	write func(e *emitter, a []operand.Op) reg.VecVirtual
+}
+
+// needs lists the constants of the operations in lower.
 var needs = map[kernels.Op][]constant{
 	kernels.OpNeg:       {signBit},
 	kernels.OpAbs:       {signBit},
@@ -276,6 +313,14 @@ var needs = map[kernels.Op][]constant{
 	kernels.OpEqual:     {one},
 	kernels.OpNot:       {one},
 	kernels.OpSelect:    {zero},
+}
+
+// constants lists the constants that an operation uses.
+func (i *isa) constants(op kernels.Op) []constant {
+	if own, ok := i.own[op]; ok {
+		return own.needs
+	}
+	return needs[op]
 }
 
 // lower is how each operation is computed. Bools are 0 and 1.
@@ -309,9 +354,7 @@ var lower = map[kernels.Op]func(e *emitter, a []operand.Op) reg.VecVirtual{
 		return e.isa.blend(e, e.isa.compare(e, unordered, a[0], a[1]), e.op(vadd, a[0], a[1]), x)
 	},
 	kernels.OpFma: func(e *emitter, a []operand.Op) reg.VecVirtual {
-		r := e.op(vmov, a[2])
-		e.do(vfmadd, a[1], a[0], r)
-		return r
+		return e.fma(a[0], a[1], e.op(vmov, a[2]))
 	},
 
 	kernels.OpLess:      comparison(less),
@@ -323,6 +366,22 @@ var lower = map[kernels.Op]func(e *emitter, a []operand.Op) reg.VecVirtual{
 	kernels.OpSelect: func(e *emitter, a []operand.Op) reg.VecVirtual {
 		return e.isa.blend(e, e.isa.compare(e, notEqual, a[0], e.constant(zero)), a[1], a[2])
 	},
+}
+
+// fma adds x*y to the register z.
+func (e *emitter) fma(x, y operand.Op, z reg.VecVirtual) reg.VecVirtual {
+	if _, ok := x.(operand.Mem); ok {
+		x, y = y, x // one of them can be in memory
+	}
+	e.do(vfmadd231, y, e.register(x), z)
+	return z
+}
+
+// bound is the minimum or the maximum, by the instruction, of x and a number that
+// is neither 0 nor NaN: where x is NaN, the instruction gives its second argument,
+// which is x, too.
+func (e *emitter) bound(i instruction, x, number operand.Op) reg.VecVirtual {
+	return e.op(i, x, number)
 }
 
 // minimum is the IEEE 754-2019 minimum. The instruction gives its second

@@ -92,11 +92,12 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 	fmt.Fprintf(table, "Set[%v]{\nFused: []Fused{\n", f.goType())
 	for _, n := range forms {
 		name := n.name + suffix
-		f.fused(name, n.form, false)
+		in := f.layoutOf(n.form)
+		f.fused(name, n.form, false, in)
 		streaming := "nil"
 		if len(n.form.Results) > 0 {
 			streaming = n.name + "Streaming" + suffix
-			f.fused(streaming, n.form, true)
+			f.fused(streaming, n.form, true, in)
 		}
 		fmt.Fprintf(table, "{%q, %s, %s},\n", n.form, name, streaming)
 	}

@@ -44,7 +44,7 @@ func (b *body) blocks(n reg.GPVirtual) {
 			b.addSummands(tree{0, x})
 			b.ADDQ(imm(kernels.BlockSize*b.size), b.offset)
 		}
-	case b.isa.accumulators*b.isa.bytes == 8*kernels.Lanes && !b.streaming:
+	case b.isa.accumulators*b.isa.bytes == 8*kernels.Lanes && !b.streaming && b.vectors == 0:
 		whole = b.blockAtOnce
 	}
 	next, all, added, end := b.label("block"), b.label("whole"), b.label("added"), b.label("end")

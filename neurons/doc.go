@@ -6,7 +6,8 @@
 //     tensors of gorgonia.org/tensor, Go slices and numbers.
 //   - A cell has compartments that it reads and compartments that it computes:
 //     [LaplacianErrorCell] in ngc-learn's form of 2024, and in today's
-//     [ScaledLaplacianErrorCell], [GaussianErrorCell] and [RewardErrorCell].
+//     [ScaledLaplacianErrorCell], [GaussianErrorCell], [BernoulliErrorCell]
+//     and [RewardErrorCell].
 //     A [RateCell] is what error cells drive: a state that integrates a current.
 //   - A wire ([Connect]) carries the value of one compartment, or what an
 //     operation such as [Summation] makes of several, to another when the

@@ -26,6 +26,7 @@ type config struct {
 	trueDerivative  bool
 	window          int
 	online          bool
+	tauM            bool // was given, as an option
 
 	rate                     kernels.RateSpec
 	leak, lambda             float64
@@ -304,9 +305,15 @@ func unused() Option { return func(*config) error { return nil } }
 // The arguments that ngc-learn's constructor takes and makes no use of. They
 // are accepted so that a circuit can be ported line by line.
 
-// WithTauM is ngc-learn's tau_m, a time constant. It is unused: the cell is the
-// fixed point of its dynamics.
-func WithTauM(tauM float64) Option { return unused() }
+// WithTauM is ngc-learn's tau_m, a time constant. It is unused: an error cell is
+// the fixed point of its dynamics. Of a [RateCell] it is an argument of the
+// constructor, and the option an error.
+func WithTauM(tauM float64) Option {
+	return func(cfg *config) error {
+		cfg.tauM = true
+		return nil
+	}
+}
 
 // WithLeakRate is ngc-learn's leakRate. It is unused: the cell is the fixed
 // point of its dynamics.

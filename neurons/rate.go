@@ -39,8 +39,12 @@ type RateCell struct {
 func NewRateCell(name string, units int, tauM float64, opts ...Option) (*RateCell, error) {
 	cfg, err := configure(opts, "WithActivation", "WithPrior", "WithThreshold", "WithIntegration",
 		"WithOutputScale", "WithResistScale", "WithStateful", "WithBatchSize", "WithShape")
-	if err == nil && math.IsNaN(tauM) {
+	switch {
+	case err != nil:
+	case math.IsNaN(tauM):
 		err = because(ErrArgument, "tau_m is NaN")
+	case cfg.tauM:
+		err = because(ErrArgument, "tau_m is the third argument of NewRateCell, WithTauM is for error cells, which have no use for it")
 	}
 	if err != nil {
 		return nil, &Error{Component: name, Err: err}

@@ -156,6 +156,7 @@ func TestRateConstructor(t *testing.T) {
 		text string
 	}{
 		{float64(nan), neurons.WithBatchSize(1), "tau_m is NaN"},
+		{10, neurons.WithTauM(10), "tau_m is the third argument of NewRateCell"},
 		{1, neurons.WithActivation("sine"), `no activation "sine"; there are: elu, gelu, heaviside, identity, lrelu, relu, relu6, sigmoid, silu, softplus, tanh, telu, unit_threshold`},
 		{1, neurons.WithActivation("softmax"), `no activation "softmax"`},
 		{1, neurons.WithActivation("bkwta"), `no activation "bkwta"`},

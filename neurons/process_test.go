@@ -216,6 +216,15 @@ func TestRun(t *testing.T) {
 	}))
 	wantError(t, err, stop, "circuit.advance: after 5 of ")
 
+	closing := newPair(t, 2)
+	err = closing.process.Run(t.Context(), 10, 1, neurons.EachStep(func(step int) error {
+		if step == 2 {
+			return closing.context.Close()
+		}
+		return nil
+	}))
+	wantError(t, err, neurons.ErrClosed, "circuit.advance: after 3 of 10 steps: the process is closed")
+
 	last := [2]int{}
 	must(t, p.process.Run(t.Context(), 3, 1, neurons.OnProgress(func(done, of int) { last = [2]int{done, of} }),
 		neurons.EachStep(func(step int) error {

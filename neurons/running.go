@@ -50,19 +50,22 @@ func (p *Process) Run(ctx context.Context, steps int, dt float64, opts ...RunOpt
 	if err := p.checkOpen(); err != nil {
 		return err
 	}
+	// A callback may close the context.
+	dev, circuit := p.context.dev, p.context.name
+	fail := func(err error) error { return &Error{Component: circuit, Compartment: p.name, Err: err} }
 	if steps < 0 {
-		return p.fail(because(ErrArgument, "a run of %d steps: 0 or more are wanted", steps))
+		return fail(because(ErrArgument, "a run of %d steps: 0 or more are wanted", steps))
 	}
 	var r run
 	for _, opt := range opts {
 		if opt == nil {
-			return p.fail(because(ErrArgument, "an option is nil"))
+			return fail(because(ErrArgument, "an option is nil"))
 		}
 		opt(&r)
 	}
 	for _, rec := range r.recorder {
 		if err := rec.begin(steps); err != nil {
-			return p.fail(err)
+			return fail(err)
 		}
 	}
 	done, err := p.run(ctx, steps, dt, &r)
@@ -71,14 +74,14 @@ func (p *Process) Run(ctx context.Context, steps int, dt float64, opts ...RunOpt
 			err = e
 		}
 	}
-	if e := p.context.dev.Sync(); err == nil {
+	if e := dev.Sync(); err == nil {
 		err = e
 	}
 	if r.progress != nil {
 		r.progress(done, steps)
 	}
 	if err != nil {
-		return p.fail(fmt.Errorf("after %d of %d steps: %w", done, steps, err))
+		return fail(fmt.Errorf("after %d of %d steps: %w", done, steps, err))
 	}
 	return nil
 }
@@ -108,8 +111,4 @@ func (p *Process) run(ctx context.Context, steps int, dt float64, r *run) (done 
 		}
 	}
 	return steps, nil
-}
-
-func (p *Process) fail(err error) error {
-	return &Error{Component: p.context.name, Compartment: p.name, Err: err}
 }

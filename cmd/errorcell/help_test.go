@@ -29,8 +29,9 @@ func commands() []*cobra.Command {
 // Every example runs as it is written, in a folder with the files it names.
 func TestExamples(t *testing.T) {
 	folder := t.TempDir()
-	in := arrays{"target": counting(3, 2, 3, 4), "mu": counting(2, 2, 3, 4), "p": counting(2, 2, 3, 4)}
+	in := arrays{"target": counting(3, 2, 3, 4), "mu": counting(2, 2, 3, 4)}
 	writeNPZ(t, filepath.Join(folder, "batch.npz"), in)
+	writeNPZ(t, filepath.Join(folder, "logits.npz"), arrays{"target": in["target"], "p": in["mu"]})
 	writeNPY(t, folder, in)
 	count := 0
 	for _, c := range commands() {

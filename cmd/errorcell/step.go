@@ -45,7 +45,7 @@ not touch those of an earlier one.`,
 		Example: `  errorcell step --in batch.npz --out errors.npz
   errorcell step --in batch.npz --out errors.npz --loss l1 --device cpu:threads=2 --json
   errorcell step --in batch.npz --out errors.npz --cell gaussian
-  errorcell step --in batch.npz --out errors.npz --cell bernoulli --logits
+  errorcell step --in logits.npz --out errors.npz --cell bernoulli --logits
   errorcell step --target target.npy --mu mu.npy --out errors/`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

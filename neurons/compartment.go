@@ -144,10 +144,9 @@ func (c *Compartment) discard(a *array) {
 	}
 }
 
-// forget leaves the compartment without a value. It may be called on a nil
-// Compartment.
+// forget leaves the compartment without a value.
 func (c *Compartment) forget() {
-	if c != nil && c.value != nil {
+	if c.value != nil {
 		c.of.store.drop(c.value)
 		c.value = nil
 	}
@@ -391,9 +390,7 @@ func copyOut[T kernels.Float](c *Compartment, dst []T) error {
 	if err := read(c.value.buf, c.one[:]); err != nil {
 		return c.fail(err)
 	}
-	for i := range dst {
-		dst[i] = T(c.one[0])
-	}
+	fillSlice(dst, T(c.one[0]))
 	return nil
 }
 

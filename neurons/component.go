@@ -44,10 +44,10 @@ func (c *component) start(name string, units int, cfg config) error {
 	if units < 1 {
 		return c.fail(because(ErrArgument, "n_units is %d, at least 1 is wanted", units))
 	}
-	if units > maxElements/cfg.batchSize {
-		return c.fail(because(backend.ErrMemory, "a batch of %d patterns of n_units = %d is larger than memory can be", cfg.batchSize, units))
-	}
 	c.batchSize = cfg.batchSize
+	if err := c.checkBatchSize(c.batchSize); err != nil {
+		return err
+	}
 	c.pattern = cfg.shape
 	if c.pattern == nil {
 		c.pattern = kernels.Shape{units}
@@ -89,15 +89,7 @@ func (c *component) hide(name string) *Compartment {
 }
 
 // fail adds the component's name to an error that does not have one yet.
-func (c *component) fail(err error) error {
-	if err == nil {
-		return nil
-	}
-	if named := (*Error)(nil); errors.As(err, &named) {
-		return err
-	}
-	return &Error{Component: c.name, Err: err}
-}
+func (c *component) fail(err error) error { return named(c.name, err) }
 
 func (c *component) checkOpen() error {
 	if c.dev == nil {
@@ -126,14 +118,24 @@ func (c *component) Compartment(name string) (*Compartment, error) {
 	if comp, ok := c.aliases[name]; ok {
 		return comp, nil
 	}
+	if comp := c.own(name); comp != nil {
+		return comp, nil
+	}
 	names := make([]string, len(c.compartments))
 	for i, comp := range c.compartments {
-		if comp.name == name {
-			return comp, nil
-		}
 		names[i] = comp.name
 	}
 	return nil, c.fail(because(ErrCompartment, "there is no compartment %q; there are: %s", name, strings.Join(names, ", ")))
+}
+
+// own finds a compartment by its own name, no alias, nil if there is none.
+func (c *component) own(name string) *Compartment {
+	for _, comp := range c.compartments {
+		if comp.name == name {
+			return comp
+		}
+	}
+	return nil
 }
 
 // Clamp sets the compartment of this name; see [Compartment.Set].
@@ -165,18 +167,15 @@ func (c *component) BatchSize() int { return c.batchSize }
 // with that many: it is a Reset, and what a Reset leaves alone becomes zeros if
 // its shape has the batch in it. A scale and other parameters stay.
 func (c *component) SetBatchSize(patterns int) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
 	if err := c.checkBatchSize(patterns); err != nil {
 		return err
 	}
 	was := c.batchSize
 	c.batchSize = patterns
-	ops := []op{}
-	for _, m := range c.methods {
-		if m.name == "reset" {
-			ops = append(ops, m.ops...)
-		}
-	}
-	ops = append(ops, c.fills(0, c.batch, c.batched...)...)
+	ops := slices.Concat(c.method("reset").ops, c.fills(0, c.batch, c.batched...))
 	if err := newSequence(c.dev, ops).run(); err != nil {
 		c.batchSize = was
 		return c.fail(err)
@@ -185,14 +184,19 @@ func (c *component) SetBatchSize(patterns int) error {
 }
 
 // batch is the shape of a batch of patterns.
-func (c *component) batch() []int { return append([]int{c.batchSize}, c.pattern...) }
+func (c *component) batch() []int { return c.grid(c.batchSize) }
+
+// grid is the shape of a batch of so many patterns.
+func (c *component) grid(patterns int) kernels.Shape {
+	return append(kernels.Shape{patterns}, c.pattern...)
+}
 
 func (c *component) checkBatchSize(patterns int) error {
-	if err := c.checkOpen(); err != nil {
-		return err
-	}
-	if patterns < 1 {
+	switch {
+	case patterns < 1:
 		return c.fail(because(ErrArgument, "batch_size is %d, at least 1 is wanted", patterns))
+	case c.units > maxElements/patterns:
+		return c.fail(because(backend.ErrMemory, "a batch of %d patterns of n_units = %d is larger than memory can be", patterns, c.units))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package neurons
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -60,15 +59,7 @@ func validName(name string) bool {
 	})
 }
 
-func (x *Context) fail(err error) error {
-	if err == nil {
-		return nil
-	}
-	if named := (*Error)(nil); errors.As(err, &named) {
-		return err
-	}
-	return &Error{Component: x.name, Err: err}
-}
+func (x *Context) fail(err error) error { return named(x.name, err) }
 
 func (x *Context) checkOpen() error {
 	if x == nil || x.dev == nil {
@@ -220,10 +211,8 @@ func (x *Context) Reset() error {
 		return err
 	}
 	for _, c := range x.components {
-		if m := c.method("reset"); m != nil {
-			if err := c.call(m, 0, 0); err != nil {
-				return err
-			}
+		if err := c.call(c.method("reset"), 0, 0); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -268,25 +257,3 @@ func (x *Context) Close() error {
 	x.dev = nil
 	return x.fail(errors.Join(errs...))
 }
-
-// method finds a method by ngc-learn's name for it, nil if there is none.
-func (c *component) method(name string) *method {
-	for _, m := range c.methods {
-		if m.name == name {
-			return m
-		}
-	}
-	return nil
-}
-
-// Methods lists what a process can call, by ngc-learn's names.
-func (c *component) Methods() []string {
-	names := make([]string, len(c.methods))
-	for i, m := range c.methods {
-		names[i] = m.name
-	}
-	return names
-}
-
-// String is the context's name with its components.
-func (x *Context) String() string { return fmt.Sprintf("%s (%s)", x.name, list(x.Components())) }

@@ -44,6 +44,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// named adds a component's name to an error that has none yet.
+func named(component string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	return &Error{Component: component, Err: err}
+}
+
 // reason is an error with its own text that errors.Is finds to be another.
 type reason struct {
 	is   error

@@ -227,6 +227,9 @@ func (c *errorUnits) Reset() error { return c.call(c.reset, 0, 0) }
 // BatchedReset is Reset with another number of patterns in the values that it
 // leaves. The next Reset has [WithBatchSize]'s again; SetBatchSize is for good.
 func (c *errorUnits) BatchedReset(patterns int) error {
+	if err := c.checkOpen(); err != nil {
+		return err
+	}
 	if err := c.checkBatchSize(patterns); err != nil {
 		return err
 	}

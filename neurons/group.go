@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"errorcell/backend"
 	"errorcell/kernels"
 )
 
@@ -22,24 +21,9 @@ type group struct {
 	bound  bool
 	apart  bool // the ops cannot be one kernel, with these operands
 
-	kernel  *kernels.Kernel
-	inputs  []*Compartment
-	binding kernels.Binding
-	program backend.Program
-	single  bool
-	results []groupResult
-	moves   []move // of what the compartments hold after the group
-
-	in, out []backend.Buffer
-	next    []*array
-	held    []*array // of each move that takes a value from before the group
-}
-
-// groupResult is a result of the kernel.
-type groupResult struct {
-	comp  *Compartment // one of those that hold it after the group
-	again bool         // comp is an operand too
-	len   int
+	work  work
+	moves []move   // of what the compartments hold after the group
+	held  []*array // of each move that takes a value from before the group
 }
 
 // move is what becomes of a compartment.
@@ -176,20 +160,14 @@ func (g *group) apply(q *sequence) error {
 			m.from.value.holders++
 		}
 	}
-	if err := g.choose(q); err != nil {
-		for _, a := range g.next {
-			if a != nil && a.holders == 0 {
-				g.head.store.put(a)
-			}
-		}
+	if err := g.work.start(q); err != nil {
 		g.release()
 		return err
 	}
-	q.launch(g.program, g.binding.Rows, g.binding.Cols, g.in, g.out)
 	for i, m := range g.moves {
 		switch {
 		case m.result >= 0:
-			m.comp.adopt(g.next[m.result], m.shape)
+			m.comp.adopt(g.work.next[m.result], m.shape)
 		case m.from != nil:
 			m.comp.adopt(g.held[i], m.shape)
 		case m.known != nil:
@@ -209,32 +187,6 @@ func (g *group) release() {
 			g.held[i] = nil
 		}
 	}
-}
-
-// choose finds the memory of the run.
-func (g *group) choose(q *sequence) error {
-	clear(g.next)
-	if err := operands(q, g.in, g.inputs, &g.binding); err != nil {
-		return err
-	}
-	for i, r := range g.results {
-		var a *array
-		var err error
-		if r.again {
-			a, err = r.comp.of.store.take(r.len)
-		} else {
-			a, err = r.comp.writable(r.len)
-		}
-		if err != nil {
-			return r.comp.fail(err)
-		}
-		a.content = numbers
-		if g.single {
-			a.content = uniform
-		}
-		g.next[i], g.out[i] = a, a.buf
-	}
-	return nil
 }
 
 // bind finds out what the ops come to with operands as they are. Whatever
@@ -268,11 +220,13 @@ type binder struct {
 	values map[*Compartment]value
 	order  []*Compartment // the keys of values that were written, in order
 
-	parts   []kernels.Part
-	inputs  []kernels.Input
-	sources []*Compartment
-	shapes  [][]kernels.Shape // of each part's results, as its kernel has them
-	given   [][]kernels.Shape // and as its compartments get them
+	parts    []kernels.Part
+	steps    []*step             // of which the parts are
+	operands [][]kernels.Operand // of the parts
+	inputs   []kernels.Input
+	sources  []*Compartment
+	shapes   [][]kernels.Shape // of each part's results, as its kernel has them
+	given    [][]kernels.Shape // and as its compartments get them
 }
 
 // bind reports whether the ops must stay apart.
@@ -350,7 +304,7 @@ func (b *binder) step(s *step) (ok bool, err error) {
 			}
 			part.Operands = append(part.Operands, operand)
 		}
-		b.parts = append(b.parts, part)
+		b.parts, b.steps, b.operands = append(b.parts, part), append(b.steps, s), append(b.operands, part.Operands)
 		b.shapes, b.given = append(b.shapes, own), append(b.given, binding.Outputs)
 	}
 	for i, c := range s.outputs {
@@ -393,8 +347,9 @@ func (b *binder) operand(in kernels.Input, v value) (o kernels.Operand, ok bool)
 // join makes the kernel and all that the group needs to run it.
 func (b *binder) join() (apart bool, err error) {
 	g := b.group
-	g.moves, g.results = g.moves[:0], g.results[:0]
+	g.moves = g.moves[:0]
 	var wanted []kernels.Result
+	var outputs []*Compartment
 	for _, c := range b.order {
 		v := b.values[c]
 		m := move{comp: c, result: -1, shape: v.shape}
@@ -411,7 +366,7 @@ func (b *binder) join() (apart bool, err error) {
 			if m.result = slices.Index(wanted, r); m.result < 0 {
 				m.result = len(wanted)
 				wanted = append(wanted, r)
-				g.results = append(g.results, groupResult{comp: c, len: v.shape.Len()})
+				outputs = append(outputs, c)
 			}
 		}
 		g.moves = append(g.moves, m)
@@ -419,7 +374,7 @@ func (b *binder) join() (apart bool, err error) {
 	if len(wanted) == 0 || len(wanted) > kernels.MaxOutputs || len(b.inputs) > kernels.MaxInputs {
 		return true, nil
 	}
-	key := fmt.Sprintf("%p %v %v %v", g, b.inputs, b.parts, wanted)
+	key := fmt.Sprint(b.inputs, b.steps, b.operands, wanted)
 	kernel := g.joined[key]
 	if kernel == nil {
 		if kernel, err = kernels.Join(b.name(), b.inputs, b.parts, wanted); err != nil {
@@ -427,12 +382,12 @@ func (b *binder) join() (apart bool, err error) {
 		}
 		g.joined[key] = kernel
 	}
-	g.inputs = g.inputs[:0]
+	var inputs []*Compartment
 	for _, in := range kernel.Inputs() {
 		i := slices.IndexFunc(b.inputs, func(other kernels.Input) bool { return other.Name == in.Name })
-		g.inputs = append(g.inputs, b.sources[i])
+		inputs = append(inputs, b.sources[i])
 	}
-	shapes, err := shapesOf(kernel, g.inputs)
+	shapes, err := shapesOf(kernel, inputs)
 	if err != nil {
 		return true, nil
 	}
@@ -440,30 +395,15 @@ func (b *binder) join() (apart bool, err error) {
 	if err != nil {
 		return true, nil
 	}
+	g.work = newWork(inputs, outputs)
 	for i, r := range wanted {
 		if !slices.Equal(binding.Outputs[i], b.shapes[r.Part][r.Index]) {
 			return true, nil
 		}
+		g.work.results[i].len = binding.Outputs[i].Len()
 	}
-	if g.single, err = narrow(kernel, &binding, g.inputs); err != nil {
-		return false, err
-	}
-	if g.program == nil || g.kernel != kernel || binding.Signature != g.binding.Signature {
-		if g.program, err = b.head.dev.Compile(kernel, binding.Signature); err != nil {
-			return false, err
-		}
-	}
-	g.kernel, g.binding = kernel, binding
-	for i := range g.results {
-		r := &g.results[i]
-		r.again = slices.Contains(g.inputs, r.comp)
-		if g.single {
-			r.len = 1
-		}
-	}
-	g.in, g.out = make([]backend.Buffer, len(g.inputs)), make([]backend.Buffer, len(g.results))
-	g.next, g.held = make([]*array, len(g.results)), make([]*array, len(g.moves))
-	return false, nil
+	g.held = make([]*array, len(g.moves))
+	return false, g.work.bind(b.head.dev, kernel, binding)
 }
 
 // name is made of those of the parts, for tools that show which kernel runs.

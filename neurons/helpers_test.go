@@ -159,7 +159,7 @@ func onEveryDevice(t *testing.T, test func(t *testing.T, dev backend.Device)) {
 	t.Run("cuda:emulated", func(t *testing.T) {
 		dev, err := backend.Open("cuda:emulated")
 		if errors.Is(err, backend.ErrUnknownDevice) || errors.Is(err, backend.ErrUnavailable) {
-			t.Skip("this test binary has no CUDA: go test -tags nvidia has it, on Linux with a C compiler")
+			t.Skip("this test binary has no CUDA: make test has a pass that does, on Linux with a C compiler")
 		}
 		must(t, err)
 		t.Cleanup(func() { dev.Close() })

@@ -83,13 +83,17 @@ func fillAs[T kernels.Float](buf backend.Buffer, x T) error {
 	if !ok {
 		data = make([]T, buf.Len())
 	}
-	for i := range data {
-		data[i] = x
-	}
+	fillSlice(data, x)
 	if ok {
 		return nil
 	}
 	return backend.Upload(buf, data)
+}
+
+func fillSlice[T kernels.Float](data []T, x T) {
+	for i := range data {
+		data[i] = x
+	}
 }
 
 // checkTensor finds tensors that the host cannot read as floats.

@@ -182,6 +182,7 @@ func TestBatchSizeBetweenRuns(t *testing.T) {
 			}
 		}
 		wantError(t, p.context.SetBatchSize(0), neurons.ErrArgument, "a: batch_size is 0, at least 1 is wanted")
+		wantError(t, p.context.SetBatchSize(math.MaxInt/2), backend.ErrMemory, "a: a batch of 4611686018427387903 patterns of n_units = 3 is larger")
 	})
 }
 

@@ -39,8 +39,8 @@ type track struct {
 // samples are the values of a track, in the component's type.
 type samples interface {
 	reset(values, len int)
-	// host is the memory of value i.
-	fill(i int, x float64)
+	// copy gets value i from the compartment, read from a buffer with a copy.
+	copy(i int, c *Compartment) error
 	read(i int, buf backend.Buffer) error
 	tensor(values int, shape kernels.Shape) *tensor.Dense
 }
@@ -125,23 +125,8 @@ func (r *Recorder) keep(t *track, i int) error {
 	if !slices.Equal(t.shape, c.shape) {
 		return c.fail(because(ErrShape, "its shape has become %v, and the values before it that the recorder has are of shape %v", c.shape, t.shape))
 	}
-	a := c.value
-	switch {
-	case a.content == zeros || a.content == ones:
-		x := 0.0
-		if a.content == ones {
-			x = 1
-		}
-		t.data.fill(i, x)
-		return nil
-	case a.content.isUniform():
-		if err := read(a.buf, c.one[:]); err != nil {
-			return c.fail(err)
-		}
-		t.data.fill(i, c.one[0])
-		return nil
-	case a.buf.Host() != nil:
-		return c.fail(t.data.read(i, a.buf))
+	if c.value.content.isUniform() || c.value.buf.Host() != nil {
+		return t.data.copy(i, c)
 	}
 	return c.fail(r.aside(t, i))
 }
@@ -242,14 +227,22 @@ func (s *samplesOf[T]) reset(values, len int) {
 	s.data, s.len = make([]T, values*len), len
 }
 
-func (s *samplesOf[T]) fill(i int, x float64) {
-	for j := range s.data[i*s.len:][:s.len] {
-		s.data[i*s.len+j] = T(x)
+func (s *samplesOf[T]) value(i int) []T { return s.data[i*s.len:][:s.len] }
+
+func (s *samplesOf[T]) copy(i int, c *Compartment) error {
+	switch c.value.content { // what is known need not make the device wait
+	case zeros:
+		fillSlice(s.value(i), 0)
+	case ones:
+		fillSlice(s.value(i), 1)
+	default:
+		return copyOut(c, s.value(i))
 	}
+	return nil
 }
 
 func (s *samplesOf[T]) read(i int, buf backend.Buffer) error {
-	return backend.Download(buf, s.data[i*s.len:][:s.len])
+	return backend.Download(buf, s.value(i))
 }
 
 func (s *samplesOf[T]) tensor(values int, shape kernels.Shape) *tensor.Dense {

@@ -149,9 +149,15 @@ func (s *sequence) try() error {
 
 // trim gives back memory of sizes that may not come again.
 func (s *sequence) trim() error {
+	var last *store // most have one
 	for _, c := range s.touched {
-		if err := c.of.store.trim(); err != nil {
-			return c.of.fail(err)
+		if c.of.store == last {
+			continue
+		}
+		if last = c.of.store; last != nil {
+			if err := last.trim(); err != nil {
+				return c.of.fail(err)
+			}
 		}
 	}
 	return nil
@@ -210,6 +216,25 @@ func (c *component) does(name string, ops ...op) *method {
 	m := &method{name: name, ops: ops, own: newSequence(c.dev, ops)}
 	c.methods = append(c.methods, m)
 	return m
+}
+
+// method finds a method by ngc-learn's name for it, nil if there is none.
+func (c *component) method(name string) *method {
+	for _, m := range c.methods {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Methods lists what a process can call, by ngc-learn's names.
+func (c *component) Methods() []string {
+	names := make([]string, len(c.methods))
+	for i, m := range c.methods {
+		names[i] = m.name
+	}
+	return names
 }
 
 // call calls a method alone, without the wires.

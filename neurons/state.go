@@ -304,11 +304,7 @@ func readOwner(a *numpy.Archive, path string) (of owner, err error) {
 
 // checkMemory refuses an array that would have the process killed.
 func checkMemory(h numpy.Header, path, name string) error {
-	size := 8
-	if h.Element() == kernels.F32.String() {
-		size = 4
-	}
-	if limit := memory.Limit(); uint64(h.Len()) > limit/uint64(size) {
+	if limit := memory.Limit(); uint64(h.Len()) > limit/uint64(h.ElementSize()) {
 		return because(backend.ErrMemory, "%s: array %.60q of %s is larger than this machine's memory of %.3g GB", numpy.ShowPath(path), name, h, float64(limit)/1e9)
 	}
 	return nil
@@ -350,7 +346,7 @@ func (x *Context) match(a *numpy.Archive, path string, of owner) ([]loading, err
 		}
 		comp := (*Compartment)(nil)
 		if c != nil {
-			comp = c.named(compartment)
+			comp = c.own(compartment)
 		}
 		if comp == nil {
 			if _, told := saved[of]; c != nil || !told {
@@ -381,16 +377,6 @@ func (x *Context) match(a *numpy.Archive, path string, of owner) ([]loading, err
 		values = append(values, loading{comp: comp, name: name})
 	}
 	return values, cmp.Or(differ.err(path), large)
-}
-
-// named finds a compartment by its own name, nil if there is none.
-func (c *component) named(name string) *Compartment {
-	for _, comp := range c.compartments {
-		if comp.name == name {
-			return comp
-		}
-	}
-	return nil
 }
 
 // alike reports whether a state of the one may be a state of the other.
@@ -451,9 +437,6 @@ func (d *differences) remedy() string {
 	return strings.Join(calls, ", ")
 }
 
-// grid is the shape of a batch of patterns.
-func (c *component) grid(batch int) kernels.Shape { return append(kernels.Shape{batch}, c.pattern...) }
-
 // fits reports whether a value of this shape can be one of the compartment's in a
 // batch of this size.
 func (c *Compartment) fits(shape kernels.Shape, batch int) bool {
@@ -481,15 +464,8 @@ func (c *Compartment) isBatch() bool {
 
 // broadcasts reports whether NumPy broadcasts a shape to another.
 func broadcasts(shape, to kernels.Shape) bool {
-	if len(shape) > len(to) {
-		return false
-	}
-	for i, want := range to[len(to)-len(shape):] {
-		if shape[i] != 1 && shape[i] != want {
-			return false
-		}
-	}
-	return true
+	both, err := kernels.Broadcast(shape, to)
+	return err == nil && slices.Equal(both, to)
 }
 
 // read makes the value.

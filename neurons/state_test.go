@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"errorcell/backend"
 	"errorcell/internal/numpy"
+	"errorcell/internal/numpy/numpytest"
 	"errorcell/kernels"
 	"errorcell/neurons"
 )
@@ -168,13 +168,6 @@ func TestStateFile(t *testing.T) {
 
 // TestNumPyReadsStates asks NumPy itself, where there is one, also to write a state.
 func TestNumPyReadsStates(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("there is no python3, with numpy, to read the file with")
-	}
-	if exec.Command(python, "-c", "import numpy").Run() != nil {
-		t.Skip("python3 has no numpy to read the file with (pip install numpy)")
-	}
 	x := newContext(t)
 	cell, err := neurons.NewGaussianErrorCell("z0", 6, neurons.In(x), neurons.WithDType(kernels.F64), neurons.WithShape(2, 3), neurons.WithBatchSize(2))
 	must(t, err)
@@ -197,9 +190,7 @@ state["z0.mu"] = np.asfortranarray(mu + 1).astype(">f8")
 np.savez(sys.argv[2], **state)
 `
 	edited := filepath.Join(folder, "edited.npz")
-	if out, err := exec.Command(python, "-c", script, path, edited).CombinedOutput(); err != nil {
-		t.Fatalf("NumPy does not read what was written: %v\n%s", err, out)
-	}
+	numpytest.Run(t, script, path, edited)
 	must(t, x.Load(edited))
 	wantValue(t, cell.Mean(), []int{2, 2, 3}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1.1)
 }

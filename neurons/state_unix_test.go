@@ -49,11 +49,11 @@ func TestFullDisk(t *testing.T) {
 	must(t, os.WriteFile(path, []byte("old"), 0o666))
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		t.Skip("there is no sh, which sets limits")
+		t.Skip("there is no sh in the PATH, which sets the limit that this test needs")
 	}
 	const limit = "ulimit -f 100"
 	if out, err := exec.Command(shell, "-c", limit).CombinedOutput(); err != nil {
-		t.Skipf("%s: %v, %s", limit, err, out)
+		t.Skipf("the shell cannot set the limit that this test needs, with %s: %v, %s", limit, err, out)
 	}
 	program, err := os.Executable()
 	must(t, err)
@@ -101,7 +101,7 @@ func TestLargerThanMemory(t *testing.T) {
 		_, err = w.Write(zeros[:min(left, len(zeros))])
 	}
 	if err := errors.Join(err, z.Close(), f.Close()); err != nil {
-		t.Skipf("there can be no file of %d bytes: %v", size, err)
+		t.Skipf("the folder for temporary files takes no sparse file of %d bytes (TMPDIR names another): %v", size, err)
 	}
 	must(t, cell.Sigma().SetScalar(3))
 	wantError(t, x.Load(path), backend.ErrMemory, fmt.Sprintf("circuit: %s: array \"z.Sigma\" of (%d, 1) float64 is larger than this machine's memory", path, patterns))

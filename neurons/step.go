@@ -3,7 +3,6 @@ package neurons
 import (
 	"slices"
 
-	"errorcell/backend"
 	"errorcell/kernels"
 )
 
@@ -34,17 +33,11 @@ type step struct {
 	// fail says in an error whose step it is.
 	fail func(error) error
 
-	states  []state // of the operands; what follows is made for them
-	shapes  []kernels.Shape
-	binding kernels.Binding
-	lens    []int // of the results; of what they have in memory
-	single  bool  // all operands are uniform, and so are the results
-	known   *array
-	program backend.Program
-
-	in, out []backend.Buffer // of the run that is being started
-	next    []*array
-	again   []bool // the output is an input too
+	states []state // of the operands; what follows is made for them
+	bound  bool
+	shapes []kernels.Shape // of the results
+	known  *array          // all results, if constant knows them
+	work   work
 }
 
 // state is what the program of a step depends on, of an operand.
@@ -69,17 +62,10 @@ func (s *state) note(c *Compartment) {
 }
 
 func newStep(kernel *kernels.Kernel, inputs, outputs []*Compartment) *step {
-	s := &step{
-		kernel: kernel, inputs: inputs, outputs: outputs,
-		states: make([]state, len(inputs)),
-		in:     make([]backend.Buffer, len(inputs)), out: make([]backend.Buffer, len(outputs)),
-		next: make([]*array, len(outputs)), again: make([]bool, len(outputs)),
+	return &step{
+		kernel: kernel, inputs: inputs, outputs: outputs, fail: outputs[0].of.fail,
+		states: make([]state, len(inputs)), work: newWork(inputs, outputs),
 	}
-	s.fail = outputs[0].of.fail
-	for i, c := range outputs {
-		s.again[i] = slices.Contains(inputs, c)
-	}
-	return s
 }
 
 func (s *step) copy() op {
@@ -103,85 +89,26 @@ func (s *step) apply(q *sequence) error {
 			return s.fail(err)
 		}
 	}
-	if err := s.choose(q); err != nil {
-		for _, a := range s.next {
-			if a != nil && a.holders == 0 {
-				s.outputs[0].of.store.put(a)
-			}
-		}
-		return s.fail(err)
-	}
 	if s.known == nil {
-		q.launch(s.program, s.binding.Rows, s.binding.Cols, s.in, s.out)
-	}
-	for i, c := range s.outputs {
-		if s.next[i] != nil {
-			c.adopt(s.next[i], s.binding.Outputs[i])
-		}
-	}
-	return nil
-}
-
-// choose finds the memory of the run: in place, where a result's compartment is
-// no operand and holds its array alone.
-func (s *step) choose(q *sequence) error {
-	clear(s.out)
-	clear(s.next)
-	if s.known == nil {
-		if err := operands(q, s.in, s.inputs, &s.binding); err != nil {
-			return err
+		if err := s.work.start(q); err != nil {
+			return s.fail(err)
 		}
 	}
 	for i, c := range s.outputs {
-		if s.binding.Signature.Omits(i) {
+		if s.work.results[i].omitted {
 			continue
 		}
-		a, err := s.known, error(nil)
-		switch {
-		case a != nil:
-		case s.again[i]:
-			a, err = c.of.store.take(s.lens[i])
-		default:
-			a, err = c.writable(s.lens[i])
+		a := s.known
+		if a == nil {
+			a = s.work.next[i]
 		}
-		if err != nil {
-			return c.fail(err)
-		}
-		s.next[i], s.out[i] = a, a.buf
-		if s.known == nil {
-			a.content = numbers
-			if s.single {
-				a.content = uniform
-			}
-		}
-	}
-	return nil
-}
-
-// operands finds the memory of what a run reads.
-func operands(q *sequence, in []backend.Buffer, inputs []*Compartment, b *kernels.Binding) error {
-	for i, c := range inputs {
-		in[i] = nil
-		kind := b.Signature.Kinds[i]
-		if kind == kernels.Absent {
-			continue
-		}
-		if c.value.content.isUniform() && kind.Len(b.Rows, b.Cols) != 1 {
-			// Narrow could not avoid that. What computes the number must have run.
-			if err := q.flush(); err != nil {
-				return err
-			}
-			if err := c.own(); err != nil {
-				return c.fail(err)
-			}
-		}
-		in[i] = c.value.buf
+		c.adopt(a, s.shapes[i])
 	}
 	return nil
 }
 
 func (s *step) isBound() bool {
-	if s.shapes == nil {
+	if !s.bound {
 		return false
 	}
 	for i, c := range s.inputs {
@@ -195,7 +122,7 @@ func (s *step) isBound() bool {
 // bind works out shapes and program anew. The program is the same as long as
 // the operands broadcast in the same way.
 func (s *step) bind() error {
-	s.shapes = nil
+	s.bound = false
 	shapes, err := shapesOf(s.kernel, s.inputs)
 	if err != nil {
 		return err
@@ -219,113 +146,15 @@ func (s *step) bind() error {
 			}
 		}
 	}
+	for i := range s.outputs {
+		r := &s.work.results[i]
+		r.omitted, r.len = binding.Signature.Omits(i), binding.Outputs[i].Len()
+	}
 	if s.known == nil {
-		if s.single, err = narrow(s.kernel, &binding, s.inputs); err != nil {
+		if err := s.work.bind(of.dev, s.kernel, binding); err != nil {
 			return err
 		}
-		if s.program == nil || binding.Signature != s.binding.Signature {
-			if s.program, err = of.dev.Compile(s.kernel, binding.Signature); err != nil {
-				return err
-			}
-		}
 	}
-	s.lens = s.lens[:0]
-	for _, shape := range binding.Outputs {
-		n := shape.Len()
-		if s.single {
-			n = 1
-		}
-		s.lens = append(s.lens, n)
-	}
-	s.shapes, s.binding = shapes, binding
+	s.shapes, s.bound = binding.Outputs, true
 	return nil
-}
-
-// shapesOf are the shapes of a kernel's operands, nil for an absent one.
-func shapesOf(k *kernels.Kernel, inputs []*Compartment) ([]kernels.Shape, error) {
-	shapes := make([]kernels.Shape, len(inputs))
-	for i, in := range k.Inputs() {
-		if c := inputs[i]; c.value != nil {
-			shapes[i] = slices.Clone(c.shape)
-		} else if !in.Optional {
-			return nil, c.checkSet()
-		}
-	}
-	return shapes, nil
-}
-
-// narrow makes use of uniform operands, of which there is a single number in
-// memory: they become scalars, or absent where they have the value that an
-// absent one has. That changes no bit, as long as the results and what is added
-// up keep the part of the grid that they cover; where they would not, the
-// operand gets its numbers after all. If all operands are uniform and nothing
-// is added up, the whole is one number's work.
-func narrow(k *kernels.Kernel, b *kernels.Binding, inputs []*Compartment) (single bool, err error) {
-	if single := b.Signature; allUniform(&single, inputs) {
-		plan, err := k.Specialize(single)
-		if err != nil {
-			return false, err
-		}
-		if len(plan.Sums) == 0 {
-			b.Signature, b.Rows, b.Cols = single, 1, 1
-			return true, nil
-		}
-	}
-	declared := k.Inputs()
-	for i, c := range inputs {
-		kind := b.Signature.Kinds[i]
-		if kind == kernels.Absent || !c.value.content.isUniform() {
-			continue
-		}
-		kinds := []kernels.Kind{kernels.Scalar}
-		if declared[i].Optional && contentOf(declared[i].Default) == c.value.content && c.value.content != uniform {
-			kinds = []kernels.Kind{kernels.Absent, kernels.Scalar}
-		}
-		if slices.Contains(inputs[:i], c) || slices.Contains(inputs[i+1:], c) {
-			kinds = nil // one array cannot be two kinds
-		}
-		narrowed, err := firstAlike(k, b.Signature, i, kinds)
-		if err != nil {
-			return false, err
-		}
-		b.Signature.Kinds[i] = narrowed
-	}
-	return false, nil
-}
-
-// allUniform makes scalars of all operands, if they are uniform.
-func allUniform(sig *kernels.Signature, inputs []*Compartment) bool {
-	for i, c := range inputs {
-		if sig.Kinds[i] == kernels.Absent {
-			continue
-		}
-		if !c.value.content.isUniform() {
-			return false
-		}
-		sig.Kinds[i] = kernels.Scalar
-	}
-	return len(inputs) > 0
-}
-
-// firstAlike is the first kind of operand i with which the kernel computes over
-// the same parts of the grid, else the one that it has.
-func firstAlike(k *kernels.Kernel, sig kernels.Signature, i int, kinds []kernels.Kind) (kernels.Kind, error) {
-	plan, err := k.Specialize(sig)
-	if err != nil {
-		return 0, err
-	}
-	for _, kind := range kinds {
-		other := sig
-		other.Kinds[i] = kind
-		narrowed, err := k.Specialize(other)
-		if err != nil {
-			return 0, err
-		}
-		if slices.Equal(plan.Outputs, narrowed.Outputs) && slices.EqualFunc(plan.Sums, narrowed.Sums, func(a, b kernels.Sum) bool {
-			return a.Axis == b.Axis && plan.Passes[a.Pass].Kind == narrowed.Passes[b.Pass].Kind
-		}) {
-			return kind, nil
-		}
-	}
-	return sig.Kinds[i], nil
 }

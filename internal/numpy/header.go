@@ -50,6 +50,9 @@ func (h Header) Len() int {
 // Element is the element type in words, such as "float32".
 func (h Header) Element() string { return h.dtype.name }
 
+// ElementSize is the number of bytes of an element.
+func (h Header) ElementSize() int { return h.dtype.size }
+
 // String gives shape and element type in words, such as "(4, 8) float32".
 func (h Header) String() string { return showShape(h.Shape) + " " + h.dtype.name }
 

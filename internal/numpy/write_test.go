@@ -8,13 +8,14 @@ import (
 	"errors"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"errorcell/internal/numpy/numpytest"
 )
 
 func TestHeaderIsNumPys(t *testing.T) {
@@ -200,18 +201,11 @@ func begun[T Element](a *ArchiveWriter, name string, shape []int, data []T) erro
 
 // TestNumPyReadsWhatIsWritten asks NumPy itself, where there is one.
 func TestNumPyReadsWhatIsWritten(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("there is no python3, with numpy, to read the files with")
-	}
-	if exec.Command(python, "-c", "import numpy").Run() != nil {
-		t.Skip("python3 has no numpy to read the files with (pip install numpy)")
-	}
 	folder := t.TempDir()
 	archive, single := filepath.Join(folder, "x.npz"), filepath.Join(folder, "x.npy")
 	var npz, npy bytes.Buffer
 	w := NewArchiveWriter(&npz)
-	err = errors.Join(
+	err := errors.Join(
 		w.Write("target", []int{2, 3, 4}, counting(24)),
 		w.Write("L", []int{}, counting(1)),
 		w.Write("none", []int{0, 5}, nil),
@@ -243,9 +237,7 @@ assert (np.load(sys.argv[2]) == want.reshape(6, 4)).all()
 m = np.load(sys.argv[2], mmap_mode="r")
 assert m.flags["ALIGNED"] and m.offset == 128 and (m == want.reshape(6, 4)).all()
 `
-	if out, err := exec.Command(python, "-c", script, archive, single).CombinedOutput(); err != nil {
-		t.Errorf("NumPy does not read what was written: %v\n%s", err, out)
-	}
+	numpytest.Run(t, script, archive, single)
 }
 
 // drawElements draws an array of any bit patterns.

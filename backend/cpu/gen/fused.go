@@ -2,6 +2,7 @@ package main
 
 import (
 	"go/types"
+	"slices"
 	"unsafe"
 
 	"github.com/mmcloughlin/avo/operand"
@@ -455,17 +456,12 @@ func (b *body) elements(n reg.GPVirtual, unroll int) {
 		for v := range vectors {
 			displacements = append(displacements, v*b.isa.bytes)
 		}
-		keep := func(v int, values []reg.VecVirtual) {
-			b.count(values, v)
-			b.keepSummands(values, displacements[v])
-		}
-		if b.vectors > 0 {
-			for v, values := range b.sideBySide(displacements, nil) {
-				keep(v, values)
-			}
-		} else {
-			for v := range vectors {
-				keep(v, b.vector(displacements[v], nil))
+		v := 0
+		for some := range slices.Chunk(displacements, max(1, b.vectors)) {
+			for i, values := range b.sideBySide(some, nil) {
+				b.count(values, v)
+				b.keepSummands(values, some[i])
+				v++
 			}
 		}
 		b.ADDQ(imm(vectors*b.isa.bytes), b.offset)

@@ -15,7 +15,7 @@ import (
 func BenchmarkProcess(b *testing.B) {
 	for _, n := range []int{1024, 65536, 4194304} {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
-			step := newCircuit(b, n)
+			step := newCircuit(b, n, false)
 			defer step.close()
 			alone := newKernelsAlone(b, n)
 			defer alone.close()
@@ -23,6 +23,19 @@ func BenchmarkProcess(b *testing.B) {
 			if n == 1024 { // of more, the kernels' time varies by more than that
 				reportOverhead(b, step.step, alone.step, 1000)
 			}
+		})
+	}
+}
+
+// BenchmarkFusing is why processes do not fuse on a CPU by default: the same
+// circuit with its kernels joined, as a part of its speed without.
+func BenchmarkFusing(b *testing.B) {
+	for _, n := range []int{1024, 65536, 4194304} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			fused, apart := newCircuit(b, n, true), newCircuit(b, n, false)
+			defer fused.close()
+			defer apart.close()
+			takeTurns(b, "apart/fused", fused.step, apart.step, max(1, 1<<22/n))
 		})
 	}
 }
@@ -47,7 +60,7 @@ func reportOverhead(b *testing.B, step, other func() error, times int) {
 
 // newCircuit is a process of three cells: z predicts e0's target, and e1's
 // target is z.
-func newCircuit(b *testing.B, n int) runner {
+func newCircuit(b *testing.B, n int, fusing bool) runner {
 	units := n / rows
 	x, err := neurons.NewContext("circuit", neurons.OnDevice("cpu"))
 	if err != nil {
@@ -76,7 +89,7 @@ func newCircuit(b *testing.B, n int) runner {
 			b.Fatal(err)
 		}
 	}
-	p, err := x.NewProcess("advance", []string{"z.advance_state", "e0.advance_state", "e1.advance_state"})
+	p, err := x.NewProcess("advance", []string{"z.advance_state", "e0.advance_state", "e1.advance_state"}, neurons.Fusing(fusing))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -273,7 +273,7 @@ func (b *binder) step(s *step) (ok bool, err error) {
 	for i, c := range s.inputs {
 		states[i] = b.read(c).state
 		if states[i].set {
-			shapes[i] = slices.Clone(states[i].shape)
+			shapes[i] = append(kernels.Shape{}, states[i].shape...) // never nil, of a number neither
 		}
 	}
 	binding, err := s.kernel.Bind(b.head.dtype, shapes...)

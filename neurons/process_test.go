@@ -410,6 +410,56 @@ func (p *played) Run() error {
 
 func (p *played) Close() error { p.dev.open--; return nil }
 
+// counted is a device that counts the runs.
+type counted struct {
+	backend.Device
+	runs int
+}
+
+type countedProgram struct {
+	backend.Program
+	dev *counted
+}
+
+func (d *counted) Compile(k *kernels.Kernel, sig kernels.Signature) (backend.Program, error) {
+	p, err := d.Device.Compile(k, sig)
+	return countedProgram{p, d}, err
+}
+
+func (p countedProgram) Run(rows, cols int, in, out []backend.Buffer) error {
+	p.dev.runs++
+	return p.Program.Run(rows, cols, in, out)
+}
+
+// TestFusingJoins: a step of a rate cell with two error cells, which have numbers
+// for some operands, is three runs, and one when they are joined.
+func TestFusingJoins(t *testing.T) {
+	for fusing, want := range map[bool]int{false: 3, true: 1} {
+		dev := &counted{Device: open(t, "cpu:generic,threads=1")}
+		x := newContext(t, neurons.On(dev))
+		opts := []neurons.Option{neurons.In(x), neurons.WithBatchSize(2)}
+		_, err := neurons.NewRateCell("z", 3, 10, append(opts, neurons.WithActivation("tanh"))...)
+		must(t, err)
+		e0, err := neurons.NewGaussianErrorCell("e0", 3, append(opts, neurons.WithSigma(2.0))...)
+		must(t, err)
+		e1, err := neurons.NewScaledLaplacianErrorCell("e1", 3, opts...)
+		must(t, err)
+		for _, wire := range [][2]string{{"z.zF", "e0.mu"}, {"e0.dmu", "z.j"}, {"z.zF", "e1.target"}, {"e1.dtarget", "z.j_td"}} {
+			must(t, x.Connect(wire[0], wire[1]))
+		}
+		must(t, e0.Target().SetFloat32s(count(6)))
+		must(t, e1.Shift().SetFloat32s(count(6)))
+		p, err := x.NewProcess("advance", []string{"z.advance_state", "e0.advance_state", "e1.advance_state"}, neurons.Fusing(fusing))
+		must(t, err)
+		must(t, p.Run(t.Context(), 5, 1))
+		dev.runs = 0
+		must(t, p.Run(t.Context(), 7, 1))
+		if dev.runs != 7*want {
+			t.Errorf("fusing is %v: 7 steps are %d runs, not %d", fusing, dev.runs, 7*want)
+		}
+	}
+}
+
 // TestReplay: a device that can record replays every step but the first few, to
 // the same bits, and loses no recording.
 func TestReplay(t *testing.T) {

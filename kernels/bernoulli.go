@@ -100,7 +100,7 @@ func (l logit) probability(k *Builder) Value {
 // logs are the logs of q and 1-q. Their difference is the logit.
 func (l logit) logs(k *Builder) (logQ, logNotQ Value) {
 	zero := k.Const(0)
-	log := k.log1pOfUnit(l.e, zero)
+	log := k.log1pOfUnit(l.e)
 	return k.Sub(k.Select(l.negative, l.x, zero), log), k.Sub(k.Select(l.negative, zero, k.Neg(l.x)), log)
 }
 
@@ -108,10 +108,7 @@ func bernoulli(k *Builder) {
 	target, p, modulator, mask := k.Input("target"), k.Input("p"), k.Optional("modulator", 1), k.Optional("mask", 1)
 	gated := func(x Value) Value { return k.Mul(k.Mul(x, modulator), mask) }
 	q, notQ, logQ, logNotQ := ofProbability(k, p)
-	// With e = e^-|p|, s*(1-s) is e/(1+e)^2.
-	e := k.expWithin(k.Neg(k.Min(k.Abs(p), k.Const(1000))))
-	d := k.Add(e, k.Const(1))
-	k.Output("dp", gated(k.Mul(slope(k, target, q, notQ), k.Div(e, k.Mul(d, d)))))
+	k.Output("dp", gated(k.Mul(slope(k, target, q, notQ), k.sigmoidSlope(p))))
 	k.Output("dtarget", gated(k.Sub(logQ, logNotQ)))
 	k.Output("L", k.Sum(likelihood(k, target, logQ, logNotQ), All))
 }

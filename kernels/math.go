@@ -1,6 +1,9 @@
 package kernels
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The functions of mathematics, made of operations: so they have the same bits
 // on every device, as all that is made of these has. Each is within 2 ulp of the
@@ -14,7 +17,7 @@ import "math"
 
 // Exp is e^x: 0 for -Inf, and rounded once where it is subnormal.
 func (b *Builder) Exp(x Value) Value {
-	n, y := b.expParts(b.clamp(x))
+	n, y := b.expParts(b.clamp(x), 1)
 	return b.Mul(b.Mul(b.Add(y, b.Const(1)), b.pow2Half(n, 0.25)), b.pow2Half(n, -0.25))
 }
 
@@ -29,44 +32,56 @@ func (b *Builder) Log(x Value) Value {
 	e := b.Exponent(b.Mul(scaled, b.Const(math.Sqrt2/4)))
 	n := b.Add(e, b.Select(small, b.Const(2-64), b.Const(2)))
 	f := b.Fma(b.Mul(scaled, b.Pow2(b.Neg(e))), b.Const(0.25), b.Const(-1))
-	y := b.log1p(f, zero, n)
+	y := b.log1p(f, n)
 	special := b.Select(b.Equal(x, zero), b.Neg(inf), b.Fma(x, inf, inf))
 	return b.Select(b.And(b.Less(zero, x), b.Less(x, inf)), y, special)
 }
 
 // Tanh is the hyperbolic tangent.
 func (b *Builder) Tanh(x Value) Value {
+	// With e = e^(-2|x|) = s*(1-2y) it is (1-e)/(1+e), of which both are halved.
 	a := b.Min(b.Abs(x), b.Const(22)) // beyond, it is 1
-	z := b.Mul(a, a)
-	small := b.Fma(b.Mul(a, z), b.polynomial(z, tanh32, tanh64), a)
-	// With e = e^(-2a) it is 1 - 2e/(1+e).
-	n, y := b.expParts(b.Mul(a, b.Const(-2)))
-	s := b.Pow2(n)
-	e := b.Fma(s, y, s)
-	large := b.Sub(b.Const(1), b.Div(b.Add(e, e), b.Fma(s, y, b.Add(s, b.Const(1)))))
+	n, y := b.expParts(a, -2)
+	s, half := b.Pow2(n), b.Const(0.5)
+	less := b.Fma(s, y, b.Fma(s, b.Const(-0.5), half))
+	more := b.Fma(b.Neg(s), y, b.Fma(s, half, half))
 	// The sign is that of x, also of zero.
-	return b.Mul(b.Sign(x), b.Select(b.Less(a, b.Const(0.6)), small, large))
+	return b.Mul(b.Sign(x), b.Div(less, more))
 }
 
 // Sigmoid is the logistic function, 1/(1 + e^-x).
 func (b *Builder) Sigmoid(x Value) Value {
 	// With e^-x = s*t*(1+y), s and t being powers of two, it is u/(u + s + s*y),
 	// where u is 1/t: of large numbers too, which e^-x would not be.
-	n, y := b.expParts(b.clamp(b.Neg(x)))
+	n, y := b.expParts(b.clamp(b.Neg(x)), 1)
 	s, u := b.pow2Half(n, 0.25), b.Pow2(b.Fma(n, b.Const(-0.5), b.Const(0.25)))
 	sum := b.Add(s, u)
 	rest := b.Sub(u, b.Sub(sum, s)) // of u, not in the sum
 	return b.Div(u, b.Add(sum, b.Fma(s, y, rest)))
 }
 
+// sigmoidSlope is the derivative of Sigmoid, e/(1+e)^2 with e = e^-|x|: s*(1-s)
+// has no bits left where s is near 1.
+func (b *Builder) sigmoidSlope(x Value) Value {
+	e := b.expWithin(b.Neg(b.Min(b.Abs(x), b.Const(1000))))
+	d := b.Add(e, b.Const(1))
+	return b.Div(e, b.Mul(d, d))
+}
+
+// tanhSlope is the derivative of Tanh, which is 2*sigmoid(2x) - 1.
+func (b *Builder) tanhSlope(x Value) Value {
+	return b.Mul(b.sigmoidSlope(b.Mul(x, b.Const(2))), b.Const(4))
+}
+
 // Softplus is log(1 + e^x).
 func (b *Builder) Softplus(x Value) Value {
-	// It is max(x, 0) + log(1+e) with e = e^-|x|, of which rest is what the type
-	// has no bits for.
-	n, y := b.expParts(b.clamp(b.Neg(b.Abs(x))))
+	// It is max(x, 0) + log(1+e) with e = e^-|x| = s*(1-y), of which rest is what
+	// the type has no bits for.
+	n, y := b.expParts(b.clampAbs(x), -1)
 	s := b.Mul(b.pow2Half(n, 0.25), b.pow2Half(n, -0.25))
-	e := b.Fma(s, y, s)
-	rest := b.Fma(s, y, b.Sub(s, e))
+	minus := b.Neg(s)
+	e := b.Fma(minus, y, s)
+	rest := b.Fma(minus, y, b.Sub(s, e))
 	return b.Add(b.Max(x, b.Const(0)), b.log1pOfUnit(e, rest))
 }
 
@@ -77,28 +92,45 @@ func (b *Builder) Erf(x Value) Value {
 	// end, it is 1.
 	a := b.Min(b.Abs(x), b.ByType(b.Const(4), b.Const(5.95)))
 	p := b.Fma(a, b.Const(2/math.SqrtPi), b.Mul(a, b.polynomial(a, erf32, erf64)))
-	n, y := b.expParts(b.Neg(p))
+	n, y := b.expParts(p, -1)
 	s := b.Pow2(n)
 	// The sign is that of x, also of zero.
-	return b.Mul(b.Sign(x), b.Fma(b.Neg(s), y, b.Sub(b.Const(1), s)))
+	return b.Mul(b.Sign(x), b.Fma(s, y, b.Sub(b.Const(1), s)))
 }
 
 // clamp keeps x, or takes the next number for which e^x is as much as 0 and
 // +Inf: of that, all parts are finite.
 func (b *Builder) clamp(x Value) Value {
-	const most32, most64 = 104, 746
-	return b.Min(b.Max(x, b.ByType(b.Const(-most32), b.Const(-most64))), b.ByType(b.Const(most32), b.Const(most64)))
+	return b.Min(b.Max(x, b.mostExponent(-1)), b.mostExponent(1))
 }
 
-// expParts gives a whole number n and y, with e^x = 2^n * (1+y).
-func (b *Builder) expParts(x Value) (n, y Value) {
-	n = b.round(b.Mul(x, b.Const(math.Log2E)))
+// clampAbs is |x| or, if that is more, a number for which e^-x is as much as 0.
+func (b *Builder) clampAbs(x Value) Value { return b.Min(b.Abs(x), b.mostExponent(1)) }
+
+func (b *Builder) mostExponent(sign float64) Value {
+	return b.ByType(b.Const(sign*104), b.Const(sign*746))
+}
+
+// expParts gives a whole number n and y, with e^(k*x) = 2^n * (1 + k*y), for a k
+// that is a power of two or the negative of one.
+func (b *Builder) expParts(x Value, k float64) (n, y Value) {
+	n = b.round(x, k*math.Log2E)
 	// log 2 in two parts: n times the one is exact, and so is what it leaves of x.
-	high := b.ByType(b.Const(-0x1.62e4p-1), b.Const(-0x1.62e42fefa38p-1))
-	low := b.ByType(b.Const(-1.4286068203094172e-6), b.Const(-5.4979230187083711747e-14))
+	high := b.ByType(b.Const(-0x1.62e4p-1/k), b.Const(-0x1.62e42fefa38p-1/k))
+	low := b.ByType(b.Const(-1.4286068203094172e-6/k), b.Const(-5.4979230187083711747e-14/k))
 	r := b.Fma(n, low, b.Fma(n, high, x))
 	square := b.Mul(r, r)
-	return n, b.Fma(square, b.ByType(b.halves(r, square, exp32), b.halves(r, square, exp64)), r)
+	return n, b.Fma(square, b.ByType(b.halves(r, square, powers(exp32, k)), b.halves(r, square, powers(exp64, k))), r)
+}
+
+// powers are the coefficients times k, k^2 and so on.
+func powers(c []float64, k float64) []float64 {
+	scaled, power := slices.Clone(c), 1.0
+	for i := range scaled {
+		power *= k
+		scaled[i] *= power
+	}
+	return scaled
 }
 
 // pow2Half is the square root of 2^n or, for an odd n, one of two powers of two
@@ -111,18 +143,19 @@ func (b *Builder) pow2Half(n Value, offset float64) Value {
 // expWithin is e^x, or 0 where it is no normal number, of an x that is not much
 // farther from 0 than that.
 func (b *Builder) expWithin(x Value) Value {
-	n, y := b.expParts(x)
+	n, y := b.expParts(x, 1)
 	s := b.Pow2(n)
 	return b.Fma(s, y, s)
 }
 
-// log1pOfUnit is log(1+e) + rest for an e from 0 to 1 and a rest below the last bit.
-func (b *Builder) log1pOfUnit(e, rest Value) Value {
+// log1pOfUnit is log(1+e) for an e from 0 to 1, plus a rest below the last bit, if
+// there is one.
+func (b *Builder) log1pOfUnit(e Value, rest ...Value) Value {
 	// Where 1+e is more than the root of 2, it is taken as 2(1+f); f is exact either
 	// way.
 	large := b.Less(b.Const(math.Sqrt2-1), e)
 	f := b.Select(large, b.Fma(e, b.Const(0.5), b.Const(-0.5)), e)
-	return b.log1p(f, rest, b.Select(large, b.Const(1), b.Const(0)))
+	return b.log1p(f, b.Select(large, b.Const(1), b.Const(0)), rest...)
 }
 
 // logWithin is Log of what is no number or far from the least and the greatest
@@ -130,32 +163,38 @@ func (b *Builder) log1pOfUnit(e, rest Value) Value {
 func (b *Builder) logWithin(x Value) Value {
 	n := b.Exponent(b.Mul(x, b.Const(math.Sqrt2)))
 	f := b.Fma(x, b.Pow2(b.Neg(n)), b.Const(-1))
-	return b.log1p(f, b.Const(0), n)
+	return b.log1p(f, n)
 }
 
-// log1p is n*log 2 + log(1+f) + rest, for 1+f between the roots of 1/2 and 2
-// and a rest below the last bit.
-func (b *Builder) log1p(f, rest, n Value) Value {
+// log1p is n*log 2 + log(1+f), for 1+f between the roots of 1/2 and 2, plus a rest
+// below the last bit, if there is one.
+func (b *Builder) log1p(f, n Value, rest ...Value) Value {
 	// f itself, which is exact, is most of log(1+f), and f*f/2 of what is left.
 	z := b.Mul(f, f)
 	// In float32 a polynomial is as short as a division. What log 2 has beyond the
 	// type is a fiftieth of an ulp.
-	short := b.Add(f, b.Fma(z, b.halves(f, z, log32), rest))
+	short := b.halves(f, z, log32)
 	// In float64, with s = f/(2+f), log(1+f) is 2*atanh(s) = f - (h - s*(h+R)), h
 	// being f*f/2.
 	s := b.Div(f, b.Add(f, b.Const(2)))
 	h := b.Mul(z, b.Const(0.5))
 	r := b.Mul(s, s)
-	t := b.Fma(s, b.Fma(r, b.horner(r, log64), h), b.Fma(n, b.Const(2.3190468138462996155e-17), rest))
+	low := b.Const(2.3190468138462996155e-17)
+	if len(rest) > 0 {
+		short, low = b.Add(f, b.Fma(z, short, rest[0])), b.Fma(n, low, rest[0])
+	} else {
+		short, low = b.Fma(z, short, f), b.Mul(n, low)
+	}
+	t := b.Fma(s, b.Fma(r, b.horner(r, log64), h), low)
 	long := b.Sub(f, b.Sub(h, t))
 	return b.Fma(n, b.Const(math.Ln2), b.ByType(short, long))
 }
 
-// round is x rounded to a whole number, for an x that is small beside the
-// constants.
-func (b *Builder) round(x Value) Value {
+// round is x*factor rounded to a whole number, for a product that is small beside
+// the constants.
+func (b *Builder) round(x Value, factor float64) Value {
 	whole := b.ByType(b.Const(0x1.8p23), b.Const(0x1.8p52))
-	return b.Sub(b.Add(x, whole), whole)
+	return b.Sub(b.Fma(x, b.Const(factor), whole), whole)
 }
 
 // polynomial is c[0] + c[1]*x + ..., of the coefficients for the type.
@@ -192,17 +231,6 @@ var (
 		0.5, 0.166666666666666766, 0.0416666666666667014, 8.33333333332159016e-3,
 		1.38888888888668071e-3, 1.98412698862315755e-4, 2.48015873606197424e-5, 2.75572441009601763e-6,
 		2.75572427047363221e-7, 2.510907550120669e-8, 2.09244602571893347e-9,
-	}
-
-	// (tanh(a)/a - 1)/z, z being a^2, for a < 0.6: to 2^-28.5 and 2^-57.8 of a.
-	tanh32 = []float64{
-		-0.3333329923, 0.1333195687, -0.05378655086, 0.02080488901,
-		-5.905238772e-3,
-	}
-	tanh64 = []float64{
-		-0.333333333333331337, 0.133333333333008175, -0.0539682539498318321, 0.0218694880148890102,
-		-8.86322694027171962e-3, 3.5920387093068933e-3, -1.45522230688629739e-3, 5.87211621916194659e-4,
-		-2.30444907180559025e-4, 7.937017277057595e-5, -1.72070739000096188e-5,
 	}
 
 	// (log(1+f) - f)/f^2, for 1+f between the roots of 1/2 and 2, where the first is

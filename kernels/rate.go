@@ -48,18 +48,12 @@ type activation struct {
 var activations = map[string]activation{
 	"identity": {f: func(k *Builder, x Value) Value { return x }},
 	"tanh": {
-		f: (*Builder).Tanh,
-		df: func(k *Builder, x Value) Value {
-			t := k.Tanh(x)
-			return k.Add(k.Neg(k.Mul(t, t)), k.Const(1))
-		},
+		f:  (*Builder).Tanh,
+		df: (*Builder).tanhSlope,
 	},
 	"sigmoid": {
-		f: (*Builder).Sigmoid,
-		df: func(k *Builder, x Value) Value {
-			s := k.Sigmoid(x)
-			return k.Mul(s, k.Sub(k.Const(1), s))
-		},
+		f:  (*Builder).Sigmoid,
+		df: (*Builder).sigmoidSlope,
 	},
 	"relu": {
 		f:  func(k *Builder, x Value) Value { return k.Max(x, k.Const(0)) },
@@ -90,10 +84,9 @@ var activations = map[string]activation{
 		f: func(k *Builder, x Value) Value { return k.Mul(x, k.Tanh(k.Exp(x))) },
 		df: func(k *Builder, x Value) Value {
 			e := k.Exp(x)
-			t := k.Tanh(e)
-			slope := k.Mul(k.Mul(x, e), k.Sub(k.Const(1), k.Mul(t, t)))
-			// From 4 on, t is 1 and the slope 0, of e beyond the largest number too.
-			return k.Add(t, k.Select(k.Less(x, k.Const(4)), slope, k.Const(0)))
+			slope := k.Mul(k.Mul(x, e), k.tanhSlope(e))
+			// From 4 on, it is 0, of e beyond the largest number too.
+			return k.Add(k.Tanh(e), k.Select(k.Less(x, k.Const(4)), slope, k.Const(0)))
 		},
 	},
 	"softplus":       {f: (*Builder).Softplus, df: (*Builder).Sigmoid},

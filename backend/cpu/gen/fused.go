@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/types"
 	"slices"
 	"unsafe"
@@ -25,13 +26,15 @@ type body struct {
 	// offset is the number of bytes from the streams' addresses to the next
 	// element.
 	offset reg.GPVirtual
-	// outside are the values that are the same for all elements and have registers.
+	// outside are the values that are the same for all elements and have registers;
+	// onStack are uniform operands that have none.
 	outside map[int]reg.VecVirtual
+	onStack map[int]operand.Mem
 	// conditions are the comparisons that stay masks.
 	conditions map[int]bool
-	// last is the last node that has a node's value as an argument, or one after
-	// all where it is a result or summed.
-	last []int
+	// order is in which the nodes are computed; last is the one that has a node's
+	// value as an argument last, or one after all where it is a result or summed.
+	order, last []int
 	// accumulators are the running sums of each count: as many as vectors are
 	// computed side by side, so that none waits for another.
 	accumulators [][]reg.VecVirtual
@@ -48,11 +51,18 @@ type body struct {
 
 // newBody loads what stays the same while the elements are computed.
 func newBody(e *emitter, f form.Form, operands, results []reg.GPVirtual) *body {
-	b := &body{emitter: e, form: f, operands: operands, results: results, outside: map[int]reg.VecVirtual{}, conditions: map[int]bool{}, last: lastUses(f)}
+	b := &body{emitter: e, form: f, operands: operands, results: results, outside: map[int]reg.VecVirtual{}, onStack: map[int]operand.Mem{}, conditions: map[int]bool{}, order: order(f)}
+	b.last = lastUses(f, b.order)
 	for i, n := range f.Nodes {
 		switch {
 		case n.Op == kernels.OpInput && f.Operands[n.Index] == form.Uniform:
-			b.outside[i] = e.op(vbroadcast, operand.Mem{Base: operands[n.Index]})
+			x := e.op(vbroadcast, operand.Mem{Base: operands[n.Index]})
+			if e.inMemory[uniformName(n)] {
+				b.onStack[i] = e.AllocLocal(e.isa.bytes)
+				e.do(vmov, x, b.onStack[i])
+			} else {
+				b.outside[i] = x
+			}
 		case n.Op == kernels.OpConst:
 			if c := number(n.Const); !e.inMemory[c.name] {
 				b.outside[i] = e.constant(c).(reg.VecVirtual)
@@ -110,11 +120,13 @@ func (b *body) sideBySide(displacements []int, mask operand.Op) (sums [][]reg.Ve
 	for v := range values {
 		values[v], masks[v] = make([]reg.VecVirtual, len(b.form.Nodes)), map[int]operand.Op{}
 	}
-	for i, n := range b.form.Nodes {
+	for _, i := range b.order {
+		n := b.form.Nodes[i]
 		for v := range values {
 			x, ok := b.outside[i]
+			_, stack := b.onStack[i]
 			switch {
-			case ok, n.Op == kernels.OpConst:
+			case ok, stack, n.Op == kernels.OpConst:
 			case n.Op == kernels.OpInput && mask != nil:
 				x = b.isa.load(b.emitter, mask, at(b.operands[n.Index], v))
 			case n.Op == kernels.OpInput:
@@ -203,8 +215,11 @@ func (b *body) node(i int, values []reg.VecVirtual) reg.VecVirtual {
 	return b.compute(n.Op, args)
 }
 
-// arguments are those of a node; constants may be in memory, and conditions are
-// left out.
+// uniformName is the name of a uniform operand among the constants.
+func uniformName(n kernels.Node) string { return fmt.Sprintf("uniform%d", n.Index) }
+
+// arguments are those of a node; constants and uniform operands may be in memory,
+// and conditions are left out.
 func (b *body) arguments(n kernels.Node, values []reg.VecVirtual) []operand.Op {
 	args := make([]operand.Op, n.Op.Arity())
 	for i, arg := range n.Args[:len(args)] {
@@ -213,6 +228,8 @@ func (b *body) arguments(n kernels.Node, values []reg.VecVirtual) []operand.Op {
 			args[i] = values[arg]
 		case c.Op == kernels.OpConst:
 			args[i] = b.constant(number(c.Const))
+		default:
+			args[i] = b.onStack[arg]
 		}
 	}
 	return args
@@ -233,14 +250,53 @@ func onlyConditions(f form.Form, node int) bool {
 			}
 		}
 	}
-	return lastUses(f)[node] < len(f.Nodes)
+	return lastUses(f, order(f))[node] < len(f.Nodes)
 }
 
-// lastUses are the nodes that have each node's value as an argument last, or a
-// number after all for results and what is summed.
-func lastUses(f form.Form) []int {
-	last := make([]int, len(f.Nodes))
+// order is an order of the nodes in which few values wait for others: each just
+// before it is used, and of arguments that first which needs most registers.
+func order(f form.Form) []int {
+	// need is how many registers a node needs, as if no other had the same arguments.
+	need := make([]int, len(f.Nodes))
+	arguments := make([][]int, len(f.Nodes))
 	for i, n := range f.Nodes {
+		arguments[i] = slices.Clone(n.Args[:n.Op.Arity()])
+		slices.SortStableFunc(arguments[i], func(a, b int) int { return need[b] - need[a] })
+		if n.Op != kernels.OpConst && (n.Op != kernels.OpInput || f.Operands[n.Index] == form.Stream) {
+			need[i] = 1
+		}
+		for waiting, arg := range arguments[i] {
+			need[i] = max(need[i], need[arg]+waiting)
+		}
+	}
+	var order []int
+	done := make([]bool, len(f.Nodes))
+	var visit func(node int)
+	visit = func(node int) {
+		if done[node] {
+			return
+		}
+		done[node] = true
+		for _, arg := range arguments[node] {
+			visit(arg)
+		}
+		order = append(order, node)
+	}
+	for _, r := range f.Results {
+		visit(r)
+	}
+	for _, s := range f.Sums {
+		visit(s.Node)
+	}
+	return order
+}
+
+// lastUses are the nodes that, in an order, have each node's value as an argument
+// last, or a number after all for results and what is summed.
+func lastUses(f form.Form, order []int) []int {
+	last := make([]int, len(f.Nodes))
+	for _, i := range order {
+		n := f.Nodes[i]
 		for _, arg := range n.Args[:n.Op.Arity()] {
 			last[arg] = i
 		}

@@ -5,8 +5,10 @@ import (
 	"math"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+	"github.com/mmcloughlin/avo/x86"
 
 	"errorcell/kernels"
 )
@@ -23,6 +25,9 @@ type isa struct {
 	needs []string
 	// unroll is how many vectors an iteration of the main loop computes.
 	unroll int
+	// sideBySide is how many vectors of a long form are computed side by side at
+	// most: with more, there is no register left for any constant.
+	sideBySide int
 	// accumulators is how many vectors of running sums fit into the registers
 	// beside the rest.
 	accumulators int
@@ -56,7 +61,7 @@ type isa struct {
 }
 
 var avx2 = &isa{
-	name: "AVX2", bytes: 32, needs: []string{"AVX2", "FMA3"}, unroll: 4, accumulators: 8,
+	name: "AVX2", bytes: 32, needs: []string{"AVX2", "FMA3"}, unroll: 4, sideBySide: 2, accumulators: 8,
 	vector: (*build.Context).YMM,
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsX() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
@@ -105,7 +110,7 @@ var avx2 = &isa{
 }
 
 var avx512 = &isa{
-	name: "AVX512", bytes: 64, needs: []string{"AVX512F", "AVX512DQ", "AVX512BW", "AVX512VL", "BMI2"}, unroll: 4, accumulators: 16,
+	name: "AVX512", bytes: 64, needs: []string{"AVX512F", "AVX512DQ", "AVX512BW", "AVX512VL", "BMI2"}, unroll: 4, sideBySide: 3, accumulators: 16,
 	vector: (*build.Context).ZMM,
 	half:   func(x reg.VecVirtual) reg.Register { return x.AsY() },
 	compare: func(e *emitter, predicate byte, x, y operand.Op) operand.Op {
@@ -206,7 +211,7 @@ var (
 	vmovz      = instruction{three((*context).VMOVUPS_Z), three((*context).VMOVUPD_Z)}
 	vmaskmov   = instruction{three((*context).VMASKMOVPS), three((*context).VMASKMOVPD)}
 	vblendv    = instruction{blendv((*context).VBLENDVPS), blendv((*context).VBLENDVPD)}
-	vblendm    = instruction{(*context).VBLENDMPS, (*context).VBLENDMPD}
+	vblendm    = instruction{blendm(x86.VBLENDMPS), blendm(x86.VBLENDMPD)}
 	vpadd      = instruction{(*context).VPADDD, (*context).VPADDQ}
 	vpsll      = instruction{(*context).VPSLLD, (*context).VPSLLQ}
 	vpsrl      = instruction{(*context).VPSRLD, (*context).VPSRLQ}
@@ -233,6 +238,19 @@ func four(f func(*context, operand.Op, operand.Op, operand.Op, operand.Op)) func
 // x, y, mask, result; x is taken where the mask is set.
 func blendv(f func(c *context, mask, x, y, r operand.Op)) func(*context, ...operand.Op) {
 	return func(c *context, ops ...operand.Op) { f(c, ops[0], ops[1], ops[2], ops[3]) }
+}
+
+// blendm writes all of the result, as opposed to other instructions with a mask:
+// of what was there, avo would keep the register up to here.
+func blendm(f func(...operand.Op) (*ir.Instruction, error)) func(*context, ...operand.Op) {
+	return func(c *context, ops ...operand.Op) {
+		i, err := f(ops...)
+		if err != nil {
+			panic(err)
+		}
+		i.Inputs = i.Operands[:len(ops)-1]
+		c.Instruction(i)
+	}
 }
 
 // constant is a number that all elements of a register have.

@@ -12,8 +12,8 @@ import (
 	"errorcell/kernels"
 )
 
-// layout is what a fused function does because there are not enough registers
-// for all: nothing, if it is the zero value.
+// layout is what a fused function does because it has many operations: nothing,
+// if it is the zero value.
 type layout struct {
 	// vectors is how many are computed side by side, each operation of all before
 	// the next. If it is 0, they are computed one after the other, of which the
@@ -23,11 +23,11 @@ type layout struct {
 	inMemory map[string]bool
 }
 
-// layoutOf is the layout for a form: what fits is best, else as many vectors side
-// by side as there can be, with as many constants in registers as fit then, those
-// first that most operations use.
+// layoutOf is the layout for a form: of a short one nothing, if its registers
+// suffice, else as many vectors side by side as there can be, with as many
+// constants in registers as fit then, those first that most operations use.
 func (f *file) layoutOf(fm form.Form) layout {
-	if f.fits(fm, layout{}) {
+	if len(fm.Nodes) < long && f.fits(fm, layout{}) {
 		return layout{}
 	}
 	names := f.leastUsed(fm)
@@ -38,17 +38,17 @@ func (f *file) layoutOf(fm form.Form) layout {
 		}
 		return in
 	}
-	vectors := most
+	vectors := f.isa.sideBySide
 	for vectors > 1 && !f.fits(fm, without(vectors, len(names))) {
-		vectors /= 2
+		vectors--
 	}
 	return without(vectors, sort.Search(len(names), func(n int) bool { return f.fits(fm, without(vectors, n)) }))
 }
 
-// most is how many vectors are computed side by side at most, a power of two. A
-// processor looks some hundred operations ahead, which is little more than a
-// vector of these forms has, and most of them wait for one before.
-const most = 2
+// long is the number of nodes from which on a processor, which looks some hundred
+// instructions ahead, sees little of the next vector, while most of the
+// operations of a vector wait for one before.
+const long = 50
 
 // fits reports whether the registers suffice, by trying.
 func (f *file) fits(fm form.Form, in layout) bool {
@@ -70,14 +70,22 @@ func (f *file) leastUsed(fm form.Form) []string {
 			uses[c.name]++
 		}
 		for _, arg := range n.Args[:n.Op.Arity()] {
-			if c := fm.Nodes[arg]; c.Op == kernels.OpConst {
+			switch c := fm.Nodes[arg]; {
+			case c.Op == kernels.OpConst:
 				uses[number(c.Const).name]++
+			case c.Op == kernels.OpInput && fm.Operands[c.Index] == form.Uniform:
+				uses[uniformName(c)]++
 			}
 		}
 	}
-	for i, last := range lastUses(fm) {
-		if c := fm.Nodes[i]; c.Op == kernels.OpConst && last == len(fm.Nodes) {
-			delete(uses, number(c.Const).name)
+	for i, last := range lastUses(fm, order(fm)) {
+		if c := fm.Nodes[i]; last == len(fm.Nodes) {
+			switch c.Op {
+			case kernels.OpConst:
+				delete(uses, number(c.Const).name)
+			case kernels.OpInput:
+				delete(uses, uniformName(c))
+			}
 		}
 	}
 	return slices.SortedFunc(maps.Keys(uses), func(a, b string) int {

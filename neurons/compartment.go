@@ -60,9 +60,10 @@ func (c *Compartment) String() string {
 	return c.of.name + "." + c.name
 }
 
-// IsSet reports whether the compartment holds a value. That of a modulator is
-// consumed by a step, that of a loss is absent until the first; both are None or
-// missing in ngc-learn.
+// IsSet reports whether the compartment holds a value. In a [LaplacianErrorCell]
+// that of the modulator is consumed by a step, and that of the loss is absent
+// until the first; both are None or missing in ngc-learn. In the other cells
+// both have one from the start, until [Compartment.Clear].
 func (c *Compartment) IsSet() bool { return c != nil && c.value != nil }
 
 // Shape is the shape of the value, empty for a single number's, and nil if

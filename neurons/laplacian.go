@@ -143,8 +143,9 @@ func (c *LaplacianErrorCell) Modulator() *Compartment { return c.modulator }
 // is read.
 func (c *LaplacianErrorCell) AdvanceState(t, dt float64) error { return c.call(c.advance, t, dt) }
 
-// Reset makes mu, dmu, target and dtarget zeros of shape (1, N) and leaves the
-// modulator without a value. L keeps its value, as in ngc-learn.
+// Reset makes mu, dmu, target and dtarget zeros of shape (1, N), or (B, N) after
+// a SetBatchSize, and leaves the modulator without a value. L keeps its value, as
+// in ngc-learn.
 func (c *LaplacianErrorCell) Reset() error { return c.call(c.reset, 0, 0) }
 
 // ScaledLaplacianErrorCell is a population of N error units under the Laplace
@@ -205,7 +206,7 @@ func NewScaledLaplacianErrorCell(name string, units int, opts ...Option) (*Scale
 // compartment by the name that other cells have for it.
 func (c *ScaledLaplacianErrorCell) Shift() *Compartment { return c.mean }
 
-// DerivShift is the derivative of the loss by the prediction;
+// DerivShift is the derivative of the log likelihood by the prediction;
 // [ScaledLaplacianErrorCell.DerivMean] is the same compartment.
 func (c *ScaledLaplacianErrorCell) DerivShift() *Compartment { return c.derivMean }
 

@@ -126,8 +126,10 @@ func WithLoss(loss Loss) Option {
 }
 
 // WithBatchSize is ngc-learn's batch_size: how many patterns there are in the
-// values that the constructor and Reset leave. What is set later may be a batch
-// of any size.
+// values that the constructor and Reset leave. Batches that are set later may have
+// another size as long as they broadcast with all that the step reads: with 1 here
+// any, but for the state of a [RateCell], which keeps the size of the first. Else
+// SetBatchSize comes first.
 func WithBatchSize(patterns int) Option {
 	return only("WithBatchSize", func(cfg *config) error {
 		if patterns < 1 {
@@ -149,8 +151,9 @@ func WithShape(shape ...int) Option {
 }
 
 // WithScale is ngc-learn's scale, the first value of the compartment Scale: a
-// number, of which the compartment is of shape (1, 1), or what
-// [Compartment.Set] takes, where a slice has shape (len,).
+// number (0.5 or 2.0: the constant 2 is an int, which is not taken), of which the
+// compartment is of shape (1, 1), or what [Compartment.Set] takes, where a slice
+// has shape (len,).
 func WithScale(scale any) Option {
 	return only("WithScale", func(cfg *config) error {
 		cfg.scale = scale

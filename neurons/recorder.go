@@ -57,7 +57,9 @@ type side struct {
 const ringSize = 4
 
 // NewRecorder makes a recorder of compartments, for [RecordTo]. Of the steps of
-// a run it keeps the first and then each that is this many steps later.
+// a run it keeps the first and then each that is this many steps later. A value
+// must keep its shape during the run: cells that are made with [WithBatchSize]
+// have it from the first step on, others may have (1, N) then and (B, N) later.
 func NewRecorder(every int, comps ...*Compartment) (*Recorder, error) {
 	if every < 1 {
 		return nil, &Error{Err: because(ErrArgument, "a recorder of every %d. step: 1 or more is wanted", every)}

@@ -150,7 +150,9 @@ type wire struct {
 // or two element types, the value goes through the host.
 //
 // A compartment that a wire overwrites is set by that wire alone: setting it by
-// hand is an [ErrWired]. One at which only additive wires arrive may be set.
+// hand is an [ErrWired]. Of two wires that overwrite, the last one counts: for
+// what both bring, connect their [Summation]. A compartment at which only additive
+// wires arrive may be set.
 func Connect(src Source, dst *Compartment, rule Rule) error {
 	if src == nil {
 		return &Error{Err: because(ErrArgument, "a wire from nowhere: a compartment or an operation is wanted")}

@@ -5,9 +5,9 @@
 //   - A [Compartment] is one named array of a cell's state. It takes and gives
 //     tensors of gorgonia.org/tensor, Go slices and numbers.
 //   - A cell has compartments that it reads and compartments that it computes:
-//     [LaplacianErrorCell] in ngc-learn's form of 2024, and in today's
-//     [ScaledLaplacianErrorCell], [GaussianErrorCell], [BernoulliErrorCell]
-//     and [RewardErrorCell].
+//     [GaussianErrorCell], [BernoulliErrorCell], [RewardErrorCell] and
+//     [ScaledLaplacianErrorCell] are those of today's ngc-learn,
+//     [LaplacianErrorCell] is the one of April 2024.
 //     A [RateCell] is what error cells drive: a state that integrates a current.
 //   - A wire ([Connect]) carries the value of one compartment, or what an
 //     operation such as [Summation] makes of several, to another when the
@@ -50,7 +50,29 @@
 //	err = advance.Run(ctx, 50, 1) // 50 steps of 1 ms
 //
 // Between the steps of a run, values stay on the device; a [Recorder] keeps those
-// that are asked for, without making the device wait.
+// that are asked for, without making the device wait. A process runs whether or not
+// all is connected: [Context.VerifyConnections] finds a wire that was forgotten.
+//
+// # Weights
+//
+// There are no synapses in this package. A matrix of weights between two layers is
+// the program's own, which multiplies by it between the steps and sets compartments
+// at which no wire arrives:
+//
+//	err = advance.Run(ctx, 50, 1, neurons.EachStep(func(step int) error {
+//		rates, err := z1.Output().Tensor() // (B, units of z1)
+//		if err != nil {
+//			return err
+//		}
+//		prediction, err := rates.MatMul(weights) // (units of z1, units of e0)
+//		if err != nil {
+//			return err
+//		}
+//		return e0.Mean().SetTensor(prediction) // the next step reads it
+//	}))
+//
+// The way back, from e0's dmu by the transposed weights to z1's j, is the same.
+// These values go through the host at each step.
 //
 // # Devices
 //
@@ -72,7 +94,7 @@
 // this or another program, on this or another device: the steps that follow have the
 // same bits. The file is a .npz, with an array for each compartment by its path, such
 // as "z0.mu", which NumPy reads, and may edit. The circuit itself is not in it: cells,
-// wires and processes are the program's to make.
+// wires and processes are the program's to make, and so are weights.
 //
 // # Use
 //

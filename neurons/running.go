@@ -20,9 +20,10 @@ type RunOption func(*run)
 // From is the time t of the first step; 0 without it.
 func From(t float64) RunOption { return func(r *run) { r.from = t } }
 
-// EachStep calls f after every step with its number, from 0 on. An error of f
-// ends the run and comes back from it. A compartment that f reads makes the run
-// wait for the device; a [Recorder] does not.
+// EachStep calls f after every step with its number, from 0 on, when recorders
+// have what they want of it. What f sets, the next step reads. An error of f ends
+// the run and comes back from it. A compartment that f reads makes the run wait
+// for the device; a [Recorder] does not.
 func EachStep(f func(step int) error) RunOption {
 	return func(r *run) { r.each = append(r.each, f) }
 }

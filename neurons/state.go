@@ -56,9 +56,10 @@ type ownerMember struct {
 //	json.loads(bytes(state["errorcell"]))    # the components, and the file's version
 //
 // There is an array for each compartment that holds a value, with its shape and its
-// component's element type. Not in the file are wires, processes and what
-// constructors are given, such as a learning rate: the program that loads a state
-// makes the circuit first.
+// component's element type, which who edits it must keep: numpy.random, for one,
+// gives float64, which Load refuses for a float32 cell. Not in the file are wires,
+// processes and what constructors are given, such as a learning rate: the program
+// that loads a state makes the circuit first.
 //
 // The file takes its place when it is complete and on the disk. If Save fails, what
 // was at that path stays.

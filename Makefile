@@ -55,7 +55,7 @@ endef
 .PHONY: help run test build lint cross test-wasm generate bench bench-peers performance fuzz exhaustive sass gpu-check gpu-bundle docker clean needs-go
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: needs-go ## run the demo, which writes to out/
 	cd examples && go run ./mnist -out "$(CURDIR)/out"

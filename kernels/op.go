@@ -51,8 +51,49 @@ type opInfo struct {
 	name   string
 	args   []Type                 // what each argument must be
 	result func(args []Type) Type // the type of the result
-	f32    func(a [3]float32) float32
-	f64    func(a [3]float64) float64
+	f32    function[float32]
+	f64    function[float64]
+}
+
+// function is an elementwise operation, of one element of each argument and of
+// many: a call for each element costs more than most operations do. Of many, an
+// argument has as many elements as v, or one for all.
+type function[T Float] struct {
+	one  func(a [3]T) T
+	each func(v []T, a [3][]T)
+}
+
+func function1[T Float](f func(x T) T) function[T] {
+	return function[T]{
+		func(a [3]T) T { return f(a[0]) },
+		func(v []T, a [3][]T) {
+			x := a[0]
+			for i := range v {
+				v[i] = f(x[min(i, len(x)-1)])
+			}
+		}}
+}
+
+func function2[T Float](f func(x, y T) T) function[T] {
+	return function[T]{
+		func(a [3]T) T { return f(a[0], a[1]) },
+		func(v []T, a [3][]T) {
+			x, y := a[0], a[1]
+			for i := range v {
+				v[i] = f(x[min(i, len(x)-1)], y[min(i, len(y)-1)])
+			}
+		}}
+}
+
+func function3[T Float](f func(x, y, z T) T) function[T] {
+	return function[T]{
+		func(a [3]T) T { return f(a[0], a[1], a[2]) },
+		func(v []T, a [3][]T) {
+			x, y, z := a[0], a[1], a[2]
+			for i := range v {
+				v[i] = f(x[min(i, len(x)-1)], y[min(i, len(y)-1)], z[min(i, len(z)-1)])
+			}
+		}}
 }
 
 func always(t Type) func([]Type) Type { return func([]Type) Type { return t } }
@@ -99,21 +140,25 @@ var ops = [numOps]opInfo{
 	OpMax: binary("max", ternaryIfAll, func(x, y float32) float32 { return max(x, y) }, func(x, y float64) float64 { return max(x, y) }),
 	OpFma: {
 		name: "fma", args: []Type{Real, Real, Real}, result: always(Real),
-		f32: func(a [3]float32) float32 { return fma32(a[0], a[1], a[2]) },
-		f64: func(a [3]float64) float64 { return math.FMA(a[0], a[1], a[2]) },
+		f32: function3(fma32),
+		f64: function3(func(x, y, z float64) float64 { return math.FMA(x, y, z) }), // named, it would be the one in plain Go
 	},
 
 	OpLess:      compare("less", func(x, y float64) bool { return x < y }),
 	OpLessEqual: compare("less_equal", func(x, y float64) bool { return x <= y }),
 	OpEqual:     compare("equal", func(x, y float64) bool { return x == y }),
-	OpNot:       logical("not", []Type{Bool}, func(x, _ bool) bool { return !x }),
-	OpAnd:       logical("and", twoBools, func(x, y bool) bool { return x && y }),
-	OpOr:        logical("or", twoBools, func(x, y bool) bool { return x || y }),
+	OpNot: {
+		name: "not", args: []Type{Bool}, result: always(Bool),
+		f32: function1(func(x float32) float32 { return choose[float32](x != 0, 0, 1) }),
+		f64: function1(func(x float64) float64 { return choose[float64](x != 0, 0, 1) }),
+	},
+	OpAnd: logical("and", func(x, y bool) bool { return x && y }),
+	OpOr:  logical("or", func(x, y bool) bool { return x || y }),
 	OpSelect: {
 		name: "select", args: []Type{Bool, Real, Real},
 		result: func(args []Type) Type { return ternaryIfAll(args[1:]) },
-		f32:    func(a [3]float32) float32 { return choose(a[0] != 0, a[1], a[2]) },
-		f64:    func(a [3]float64) float64 { return choose(a[0] != 0, a[1], a[2]) },
+		f32:    function3(func(c, x, y float32) float32 { return choose(c != 0, x, y) }),
+		f64:    function3(func(c, x, y float64) float64 { return choose(c != 0, x, y) }),
 	},
 
 	OpSum: {name: "sum", args: oneReal, result: always(Real)},
@@ -122,28 +167,24 @@ var ops = [numOps]opInfo{
 }
 
 func unary(name string, result func([]Type) Type, f32 func(float32) float32, f64 func(float64) float64) opInfo {
-	return opInfo{name: name, args: oneReal, result: result,
-		f32: func(a [3]float32) float32 { return f32(a[0]) },
-		f64: func(a [3]float64) float64 { return f64(a[0]) }}
+	return opInfo{name: name, args: oneReal, result: result, f32: function1(f32), f64: function1(f64)}
 }
 
 func binary(name string, result func([]Type) Type, f32 func(x, y float32) float32, f64 func(x, y float64) float64) opInfo {
-	return opInfo{name: name, args: twoReal, result: result,
-		f32: func(a [3]float32) float32 { return f32(a[0], a[1]) },
-		f64: func(a [3]float64) float64 { return f64(a[0], a[1]) }}
+	return opInfo{name: name, args: twoReal, result: result, f32: function2(f32), f64: function2(f64)}
 }
 
 // compare needs one function: float32 values compare as they do in float64.
 func compare(name string, f func(x, y float64) bool) opInfo {
 	return opInfo{name: name, args: twoReal, result: always(Bool),
-		f32: func(a [3]float32) float32 { return choose[float32](f(float64(a[0]), float64(a[1])), 1, 0) },
-		f64: func(a [3]float64) float64 { return choose[float64](f(a[0], a[1]), 1, 0) }}
+		f32: function2(func(x, y float32) float32 { return choose[float32](f(float64(x), float64(y)), 1, 0) }),
+		f64: function2(func(x, y float64) float64 { return choose[float64](f(x, y), 1, 0) })}
 }
 
-func logical(name string, args []Type, f func(x, y bool) bool) opInfo {
-	return opInfo{name: name, args: args, result: always(Bool),
-		f32: func(a [3]float32) float32 { return choose[float32](f(a[0] != 0, a[1] != 0), 1, 0) },
-		f64: func(a [3]float64) float64 { return choose[float64](f(a[0] != 0, a[1] != 0), 1, 0) }}
+func logical(name string, f func(x, y bool) bool) opInfo {
+	return opInfo{name: name, args: twoBools, result: always(Bool),
+		f32: function2(func(x, y float32) float32 { return choose[float32](f(x != 0, y != 0), 1, 0) }),
+		f64: function2(func(x, y float64) float64 { return choose[float64](f(x != 0, y != 0), 1, 0) })}
 }
 
 // String returns the operation's name.
@@ -154,7 +195,7 @@ func (o Op) Arity() int { return len(ops[o].args) }
 
 // Elementwise reports whether the operation computes each element from the
 // same element of its arguments.
-func (o Op) Elementwise() bool { return ops[o].f32 != nil }
+func (o Op) Elementwise() bool { return ops[o].f32.one != nil }
 
 func choose[T Float](c bool, x, y T) T {
 	if c {

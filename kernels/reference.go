@@ -88,49 +88,38 @@ func (k *Kernel) needed(d DType) []bool {
 	return needed
 }
 
-// referenceElements computes an elementwise node, reading each argument at the
-// index that broadcasting gives.
+// referenceElements computes an elementwise node.
 func referenceElements[T Float](v *Array[T], n Node, values []*Array[T]) {
-	f, args := Function[T](n.Op), n.Args[:n.Op.Arity()]
-	var a [3]T
-	if !slices.ContainsFunc(args, func(arg int) bool {
-		return len(values[arg].Data) != 1 && !slices.Equal(values[arg].Shape, v.Shape)
-	}) {
-		// The index is that of the element, or there is but one element.
-		for i := range v.Data {
-			for j, arg := range args {
-				x := values[arg].Data
-				a[j] = x[min(i, len(x)-1)]
-			}
-			v.Data[i] = f(a)
+	var args [3][]T
+	for i, arg := range n.Args[:n.Op.Arity()] {
+		if args[i] = values[arg].Data; len(args[i]) != 1 {
+			args[i] = values[arg].broadcast(v.Shape)
 		}
-		return
 	}
-	index := make([]int, len(v.Shape))
-	for i := range v.Data {
-		rest := i
-		for axis := len(index) - 1; axis >= 0; axis-- {
-			index[axis] = rest % v.Shape[axis]
-			rest /= v.Shape[axis]
-		}
-		for j, arg := range args {
-			a[j] = values[arg].at(index)
-		}
-		v.Data[i] = f(a)
-	}
+	functionOf[T](n.Op).each(v.Data, args)
 }
 
-// at is the element that an array shows at an index of a shape it broadcasts to.
-func (a *Array[T]) at(index []int) T {
-	offset := 0
-	index = index[len(index)-len(a.Shape):]
-	for axis, d := range a.Shape {
-		offset *= d
-		if d != 1 {
-			offset += index[axis]
-		}
+// broadcast is what the array shows to a shape that it broadcasts to: along each
+// axis along which it has length 1, the last one first, it is repeated.
+func (a *Array[T]) broadcast(shape Shape) []T {
+	if slices.Equal(a.Shape, shape) || shape.Len() == 0 {
+		return a.Data
 	}
-	return a.Data[offset]
+	data, inner := a.Data, 1
+	for back := 1; back <= len(shape); back++ {
+		length := shape[len(shape)-back]
+		if length != 1 && (back > len(a.Shape) || a.Shape[len(a.Shape)-back] == 1) {
+			longer := make([]T, 0, len(data)*length)
+			for part := range slices.Chunk(data, inner) {
+				for range length {
+					longer = append(longer, part...)
+				}
+			}
+			data = longer
+		}
+		inner *= length
+	}
+	return data
 }
 
 // Apply is the value of an elementwise operation for one element of each
@@ -139,11 +128,13 @@ func Apply[T Float](op Op, args [3]T) T { return Function[T](op)(args) }
 
 // Function is the function of [Apply] for one operation, nil for one that is
 // not elementwise.
-func Function[T Float](op Op) func(args [3]T) T {
-	if f, ok := any(ops[op].f32).(func([3]T) T); ok {
+func Function[T Float](op Op) func(args [3]T) T { return functionOf[T](op).one }
+
+func functionOf[T Float](op Op) function[T] {
+	if f, ok := any(ops[op].f32).(function[T]); ok {
 		return f
 	}
-	f, _ := any(ops[op].f64).(func([3]T) T)
+	f, _ := any(ops[op].f64).(function[T])
 	return f
 }
 

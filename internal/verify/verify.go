@@ -188,13 +188,13 @@ func Numbers[T kernels.Float](rng *rand.Rand, n int) []T {
 	odd := rng.IntN(2) == 0
 	x := make([]T, n)
 	for i := range x {
-		switch {
-		case odd && rng.IntN(50) == 0:
-			x[i] = T(special[rng.IntN(len(special))])
-		case rng.IntN(2) == 0:
-			x[i] = T(rng.IntN(5) - 2)
+		switch bits := rng.Uint64(); { // parts of it: a draw each would take longer than the kernels
+		case odd && bits%64 == 0:
+			x[i] = T(special[bits>>8%uint64(len(special))])
+		case bits>>7&1 == 0:
+			x[i] = T(int(bits>>8%5) - 2)
 		default:
-			x[i] = T(rng.NormFloat64() * math.Exp2(float64(rng.IntN(40)-20)))
+			x[i] = T(math.Ldexp(rng.NormFloat64(), int(bits>>8%40)-20))
 		}
 	}
 	return x

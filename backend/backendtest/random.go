@@ -48,7 +48,7 @@ func drawCall[T kernels.Float](t *rapid.T, k *kernels.Kernel) call[T] {
 		}
 		combination[i] = rapid.SampledFrom(choices).Draw(t, "kind of "+in.Name)
 	}
-	fillers := map[string]func(seed int) filler[T]{"ordinary": ordinary[T], "cancelling": cancelling[T], "wild": wild[T]}
+	fillers := map[string]func(seed int) filler[T]{"ordinary": drawOrdinary[T], "cancelling": drawCancelling[T], "wild": drawWild[T]}
 	fill := fillers[rapid.SampledFrom([]string{"ordinary", "cancelling", "wild"}).Draw(t, "numbers")]
 	c := newCall(k, rows, cols, combination, fill(rapid.IntRange(0, 1<<20).Draw(t, "seed")))
 	if rapid.IntRange(0, 2).Draw(t, "omit some") == 2 {

@@ -5,6 +5,8 @@ package backendtest
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 
 	"errorcell/kernels"
 )
@@ -81,9 +83,36 @@ func seeded(seed ...int) *rand.Rand {
 	return rand.New(rand.NewPCG(state[0], state[1]))
 }
 
+// kept is a filler that draws numbers once: kernels and the variants of a backend
+// are given the same, and drawing them takes longer than computing with them.
+func kept[T kernels.Float](name string, seed int, draw filler[T]) filler[T] {
+	return func(operand, width int, data []T) {
+		key := keptKey{name, kernels.DTypeOf[T](), seed, operand, width, len(data)}
+		numbers, ok := keptNumbers.Load(key)
+		if !ok {
+			draw(operand, width, data)
+			keptNumbers.Store(key, slices.Clone(data))
+			return
+		}
+		copy(data, numbers.([]T))
+	}
+}
+
+var keptNumbers sync.Map // of []T by keptKey
+
+type keptKey struct {
+	name                         string
+	dtype                        kernels.DType
+	seed, operand, width, length int
+}
+
 // ordinary are finite numbers as a simulation has them, with enough quarters
 // and zeros of both signs that operands are often equal.
 func ordinary[T kernels.Float](seed int) filler[T] {
+	return kept("ordinary", seed, drawOrdinary[T](seed))
+}
+
+func drawOrdinary[T kernels.Float](seed int) filler[T] {
 	return func(operand, width int, data []T) {
 		rng := seeded(seed, operand, len(data))
 		for i := range data {
@@ -104,6 +133,10 @@ func ordinary[T kernels.Float](seed int) filler[T] {
 // and small ones, of which the sum keeps more or fewer bits, depending on what
 // they met.
 func cancelling[T kernels.Float](seed int) filler[T] {
+	return kept("cancelling", seed, drawCancelling[T](seed))
+}
+
+func drawCancelling[T kernels.Float](seed int) filler[T] {
 	return func(operand, width int, data []T) {
 		rng := seeded(seed, operand, len(data))
 		for i := range data {
@@ -125,10 +158,12 @@ func cancelling[T kernels.Float](seed int) filler[T] {
 }
 
 // wild has everything: ordinary numbers, special ones, all exponents.
-func wild[T kernels.Float](seed int) filler[T] {
+func wild[T kernels.Float](seed int) filler[T] { return kept("wild", seed, drawWild[T](seed)) }
+
+func drawWild[T kernels.Float](seed int) filler[T] {
 	list := specials[T]()
 	return func(operand, width int, data []T) {
-		ordinary[T](seed)(operand, width, data)
+		drawOrdinary[T](seed)(operand, width, data)
 		rng := seeded(seed, operand, len(data), 1)
 		for i := range data {
 			switch rng.IntN(8) {

@@ -193,6 +193,7 @@ func (g *group) release() {
 // speaks against one kernel leaves the ops apart; if something is wrong with
 // them, they say so themselves.
 func (g *group) bind() error {
+	g.bound = false
 	for i, c := range g.reads {
 		g.states[i].note(c)
 	}

@@ -124,7 +124,7 @@ func (p *Process) Step(t, dt float64) error {
 	if p.whole == nil {
 		p.compile()
 	}
-	return p.whole.run()
+	return p.context.fail(p.whole.run())
 }
 
 // compile makes the ops of the whole process.

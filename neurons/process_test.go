@@ -486,3 +486,33 @@ func TestReplay(t *testing.T) {
 		t.Errorf("%d recordings are open after Close", dev.open)
 	}
 }
+
+// TestFailuresOfFused: after a device has failed to compile a joined kernel for
+// operands of another kind, the next step works.
+func TestFailuresOfFused(t *testing.T) {
+	dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+	p := newPair(t, 3, neurons.On(dev))
+	process, err := p.context.NewProcess("fused", p.process.Methods(), neurons.Fusing(true))
+	must(t, err)
+	must(t, p.a.Target().SetFloat32s(count(6)))
+	must(t, process.Step(0, 1))
+	must(t, p.a.Modulator().SetFloat32s(count(6)))
+	for call := 1; ; call++ {
+		before := (&circuit{cells: []member{p.a, p.b}}).state(t)
+		dev.failAt = call
+		err := process.Step(0, 1)
+		dev.failAt = 0
+		if err == nil {
+			if call == 1 {
+				t.Error("the device has not failed")
+			}
+			break
+		}
+		wantError(t, err, errRemote, "")
+		if got := (&circuit{cells: []member{p.a, p.b}}).state(t); got != before {
+			t.Errorf("call %d: a step that failed changed something: %s", call, difference(got, before))
+		}
+		must(t, process.Step(0, 1))
+		must(t, p.a.Modulator().SetFloat32s(count(3*(call%2+1)))) // of another kind again
+	}
+}

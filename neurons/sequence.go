@@ -26,6 +26,7 @@ type sequence struct {
 
 // launch is a run that is to be started.
 type launch struct {
+	of         *component // whose it is, for errors
 	program    backend.Program
 	rows, cols int
 	in, out    []backend.Buffer
@@ -164,8 +165,8 @@ func (s *sequence) trim() error {
 }
 
 // launch notes a run that is to be started.
-func (s *sequence) launch(program backend.Program, rows, cols int, in, out []backend.Buffer) {
-	s.queue = append(s.queue, launch{program, rows, cols, in, out})
+func (s *sequence) launch(of *component, program backend.Program, rows, cols int, in, out []backend.Buffer) {
+	s.queue = append(s.queue, launch{of, program, rows, cols, in, out})
 }
 
 // flush starts the runs that were noted.
@@ -187,7 +188,7 @@ func start(queue []launch) error {
 	for i := range queue {
 		l := &queue[i]
 		if err := l.program.Run(l.rows, l.cols, l.in, l.out); err != nil {
-			return err
+			return l.of.fail(err)
 		}
 	}
 	return nil

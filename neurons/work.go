@@ -65,7 +65,7 @@ func (w *work) start(q *sequence) error {
 		}
 		return err
 	}
-	q.launch(w.program, w.binding.Rows, w.binding.Cols, w.in, w.out)
+	q.launch(w.results[0].comp.of, w.program, w.binding.Rows, w.binding.Cols, w.in, w.out)
 	return nil
 }
 

@@ -192,7 +192,10 @@ func TestRun(t *testing.T) {
 	must(t, p.a.Target().SetFloat32s([]float32{9, 10}))
 	wantError(t, p.process.Run(t.Context(), -1, 1), neurons.ErrArgument, "circuit.advance: a run of -1 steps")
 	wantError(t, p.process.Run(t.Context(), 1, 1, nil), neurons.ErrArgument, "circuit.advance: an option is nil")
-	must(t, p.process.Run(t.Context(), 0, 1))
+	var none context.Context
+	wantError(t, p.process.Run(none, 1, 1), neurons.ErrArgument, "circuit.advance: the context.Context is nil")
+	must(t, p.process.Run(t.Context(), 0, 1, neurons.EachStep(nil), neurons.OnProgress(nil)))
+	must(t, p.process.Run(t.Context(), 1, 1, neurons.EachStep(nil), neurons.OnProgress(nil)))
 
 	var steps []int
 	stop := errors.New("enough")
@@ -318,9 +321,27 @@ func TestRecorderErrors(t *testing.T) {
 	rec, err := neurons.NewRecorder(1, p.a.Mean())
 	must(t, err)
 	_, err = rec.Tensor(p.b.Mean())
-	wantError(t, err, neurons.ErrCompartment, "b.mu: the recorder does not record it")
-	wantError(t, p.process.Run(t.Context(), 1, 1, neurons.RecordTo(nil)), neurons.ErrArgument, "circuit.advance: a nil recorder")
+	wantError(t, err, neurons.ErrCompartment, "the recorder does not record b.mu")
+	_, err = rec.Tensor(nil)
+	wantError(t, err, neurons.ErrCompartment, "the recorder does not record <no compartment>")
+	for _, none := range []*neurons.Recorder{nil, {}} {
+		wantError(t, p.process.Run(t.Context(), 1, 1, neurons.RecordTo(none)), neurons.ErrArgument, "circuit.advance: a nil recorder")
+	}
 	wantError(t, p.process.Run(t.Context(), math.MaxInt, 1, neurons.RecordTo(rec)), backend.ErrMemory, "a.mu: 9223372036854775807 values of shape (1, 2)")
+	every2, err := neurons.NewRecorder(2, p.a.Mean())
+	must(t, err)
+	wantError(t, p.process.Run(t.Context(), math.MaxInt, 1, neurons.RecordTo(every2)), backend.ErrMemory, "a.mu: 4611686018427387904 values of shape (1, 2)")
+	within := neurons.EachStep(func(step int) error {
+		if step > 0 {
+			return nil
+		}
+		return p.process.Run(t.Context(), 1, 1, neurons.RecordTo(rec))
+	})
+	wantError(t, p.process.Run(t.Context(), 3, 1, neurons.RecordTo(rec), within), neurons.ErrArgument, "after 2 of 3 steps: a recorder of two runs at once")
+	must(t, p.process.Run(t.Context(), 3, 1, neurons.RecordTo(rec), neurons.RecordTo(rec)))
+	if n := len(rec.Steps()); n != 3 {
+		t.Errorf("a recorder that was given twice has %d steps of 3", n)
+	}
 	must(t, p.a.Target().SetFloat32s(count(4)))
 	err = p.process.Run(t.Context(), 3, 1, neurons.RecordTo(rec), neurons.EachStep(func(step int) error {
 		if step == 1 {

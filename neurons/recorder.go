@@ -85,10 +85,13 @@ func NewRecorder(every int, comps ...*Compartment) (*Recorder, error) {
 
 // begin forgets the last run.
 func (r *Recorder) begin(steps int) error {
-	if r == nil {
-		return because(ErrArgument, "a nil recorder")
+	if r == nil || r.every == 0 {
+		return because(ErrArgument, "a nil recorder, or one that NewRecorder has not made")
 	}
-	r.want = (steps + r.every - 1) / r.every
+	r.want = steps / r.every
+	if steps%r.every != 0 {
+		r.want++
+	}
 	r.steps, r.failed = r.steps[:0], nil
 	for _, t := range r.tracks {
 		t.fresh = true
@@ -100,6 +103,9 @@ func (r *Recorder) begin(steps int) error {
 func (r *Recorder) step(step int) error {
 	if step%r.every != 0 {
 		return nil
+	}
+	if len(r.steps) == r.want {
+		return because(ErrArgument, "a recorder of two runs at once: each wants one of its own")
 	}
 	for _, t := range r.tracks {
 		if err := r.keep(t, len(r.steps)); err != nil {
@@ -217,7 +223,7 @@ func (r *Recorder) Tensor(c *Compartment) (*tensor.Dense, error) {
 		}
 		return t.data.tensor(len(r.steps), shape), nil
 	}
-	return nil, c.fail(because(ErrCompartment, "the recorder does not record it"))
+	return nil, &Error{Err: because(ErrCompartment, "the recorder does not record %v", c)}
 }
 
 type samplesOf[T kernels.Float] struct {

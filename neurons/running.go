@@ -3,15 +3,16 @@ package neurons
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // run is how [Process.Run] goes.
 type run struct {
-	from     float64
-	each     []func(step int) error
-	recorder []*Recorder
-	progress func(done, steps int)
+	from      float64
+	each      []func(step int) error
+	recorders []*Recorder
+	progress  func(done, steps int)
 }
 
 // RunOption is a setting of [Process.Run].
@@ -23,14 +24,23 @@ func From(t float64) RunOption { return func(r *run) { r.from = t } }
 // EachStep calls f after every step with its number, from 0 on, when recorders
 // have what they want of it. What f sets, the next step reads. An error of f ends
 // the run and comes back from it. A compartment that f reads makes the run wait
-// for the device; a [Recorder] does not.
+// for the device; a [Recorder] does not. A nil f is not called.
 func EachStep(f func(step int) error) RunOption {
-	return func(r *run) { r.each = append(r.each, f) }
+	return func(r *run) {
+		if f != nil {
+			r.each = append(r.each, f)
+		}
+	}
 }
 
 // RecordTo lets a recorder copy its compartments after every step that it wants.
+// A recorder is of one run at a time.
 func RecordTo(rec *Recorder) RunOption {
-	return func(r *run) { r.recorder = append(r.recorder, rec) }
+	return func(r *run) {
+		if !slices.Contains(r.recorders, rec) {
+			r.recorders = append(r.recorders, rec)
+		}
+	}
 }
 
 // OnProgress calls f with the number of steps done and of all, some times a
@@ -54,7 +64,10 @@ func (p *Process) Run(ctx context.Context, steps int, dt float64, opts ...RunOpt
 	// A callback may close the context.
 	dev, circuit := p.context.dev, p.context.name
 	fail := func(err error) error { return &Error{Component: circuit, Compartment: p.name, Err: err} }
-	if steps < 0 {
+	switch {
+	case ctx == nil:
+		return fail(because(ErrArgument, "the context.Context is nil: context.Background() is never cancelled"))
+	case steps < 0:
 		return fail(because(ErrArgument, "a run of %d steps: 0 or more are wanted", steps))
 	}
 	var r run
@@ -64,13 +77,13 @@ func (p *Process) Run(ctx context.Context, steps int, dt float64, opts ...RunOpt
 		}
 		opt(&r)
 	}
-	for _, rec := range r.recorder {
+	for _, rec := range r.recorders {
 		if err := rec.begin(steps); err != nil {
 			return fail(err)
 		}
 	}
 	done, err := p.run(ctx, steps, dt, &r)
-	for _, rec := range r.recorder {
+	for _, rec := range r.recorders {
 		if e := rec.end(); err == nil {
 			err = e
 		}
@@ -96,7 +109,7 @@ func (p *Process) run(ctx context.Context, steps int, dt float64, r *run) (done 
 		if err := p.Step(r.from+float64(i)*dt, dt); err != nil {
 			return i, err
 		}
-		for _, rec := range r.recorder {
+		for _, rec := range r.recorders {
 			if err := rec.step(i); err != nil {
 				return i + 1, err
 			}

@@ -180,6 +180,9 @@ func (c *component) SetBatchSize(patterns int) error {
 		c.batchSize = was
 		return c.fail(err)
 	}
+	if c.context != nil {
+		c.context.resized()
+	}
 	return nil
 }
 

@@ -107,6 +107,16 @@ func (x *Context) rewired() {
 	}
 }
 
+// resized has processes try out their methods again: what a reset in them leaves
+// has other shapes now.
+func (x *Context) resized() {
+	for _, p := range x.processes {
+		if p.whole != nil {
+			p.whole.entry = nil
+		}
+	}
+}
+
 func (x *Context) find(name string) *component {
 	for _, c := range x.components {
 		if c.name == name {

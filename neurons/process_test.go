@@ -186,6 +186,29 @@ func TestBatchSizeBetweenRuns(t *testing.T) {
 	})
 }
 
+// TestBatchSizeOfAProcessThatResets: what the reset leaves has the new size.
+func TestBatchSizeOfAProcessThatResets(t *testing.T) {
+	for _, fusing := range []bool{false, true} {
+		x := newContext(t)
+		e, err := neurons.NewGaussianErrorCell("e", 3, neurons.In(x), neurons.WithSigma([]float32{1, 2, 3}))
+		must(t, err)
+		z, err := neurons.NewRateCell("z", 3, 10, neurons.In(x), neurons.WithActivation("tanh"))
+		must(t, err)
+		p, err := x.NewProcess("anew", []string{"e.reset", "e.advance_state", "z.reset", "z.advance_state"}, neurons.Fusing(fusing))
+		must(t, err)
+		must(t, p.Run(t.Context(), 3, 1))
+		for _, size := range []struct {
+			batch int
+			set   func(int) error
+		}{{4, x.SetBatchSize}, {2, e.SetBatchSize}} {
+			must(t, size.set(size.batch))
+			must(t, p.Run(t.Context(), 3, 1))
+			wantValue(t, e.DerivMean(), []int{size.batch, 3}, make([]float32, 3*size.batch)...)
+			wantValue(t, z.Rate(), []int{4, 3}, make([]float32, 12)...)
+		}
+	}
+}
+
 // TestRun: callbacks, progress, time, errors and cancellation.
 func TestRun(t *testing.T) {
 	p := newPair(t, 2)

@@ -231,10 +231,15 @@ func (x *Context) Reset() error {
 // SetBatchSize changes how many patterns there are in a batch, in every
 // component, and begins anew with that many: the state of patterns that are no
 // more, or not yet, cannot be kept. Scales and other parameters stay, and so
-// do wires and processes.
+// do wires and processes. A size that does not suit one component changes none.
 func (x *Context) SetBatchSize(patterns int) error {
 	if err := x.checkOpen(); err != nil {
 		return err
+	}
+	for _, c := range x.components {
+		if err := c.checkBatchSize(patterns); err != nil {
+			return err
+		}
 	}
 	for _, c := range x.components {
 		if err := c.SetBatchSize(patterns); err != nil {

@@ -186,6 +186,19 @@ func TestBatchSizeBetweenRuns(t *testing.T) {
 	})
 }
 
+// TestBatchSizeThatSuitsOnlySome changes nothing.
+func TestBatchSizeThatSuitsOnlySome(t *testing.T) {
+	x := newContext(t)
+	small, err := neurons.NewGaussianErrorCell("small", 1, neurons.In(x))
+	must(t, err)
+	_, err = neurons.NewGaussianErrorCell("large", 100, neurons.In(x))
+	must(t, err)
+	wantError(t, x.SetBatchSize(math.MaxInt/80), backend.ErrMemory, "large: a batch of")
+	if small.BatchSize() != 1 {
+		t.Errorf("the batch size of the other is %d", small.BatchSize())
+	}
+}
+
 // TestBatchSizeOfAProcessThatResets: what the reset leaves has the new size.
 func TestBatchSizeOfAProcessThatResets(t *testing.T) {
 	for _, fusing := range []bool{false, true} {

@@ -244,6 +244,7 @@ func (c *component) Close() error {
 	}
 	if c.context != nil {
 		c.context.dismiss(c)
+		errs = append(errs, c.store.trim())
 	} else {
 		errs = append(errs, c.store.close())
 	}

@@ -104,6 +104,23 @@ func TestContextErrors(t *testing.T) {
 	wantError(t, err, neurons.ErrClosed, "c: ")
 }
 
+// TestCloseInAContext: the memory of a component goes back when it is closed, and
+// what it has delivered stays.
+func TestCloseInAContext(t *testing.T) {
+	dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+	p := newPair(t, 3, neurons.On(dev))
+	must(t, p.a.Target().SetFloat32s(count(6)))
+	must(t, p.process.Run(t.Context(), 3, 1))
+	before, err := p.b.Target().Float32s()
+	must(t, err)
+	must(t, p.a.Close())
+	wantValue(t, p.b.Target(), []int{2, 3}, before...)
+	must(t, p.b.Close())
+	if dev.buffers != 2 { // zeros and ones, which are the context's
+		t.Errorf("%d buffers are open", dev.buffers)
+	}
+}
+
 // TestWiredOrSet: what a wire overwrites is not set by hand.
 func TestWiredOrSet(t *testing.T) {
 	p := newPair(t, 2)

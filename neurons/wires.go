@@ -171,6 +171,7 @@ func Connect(src Source, dst *Compartment, rule Rule) error {
 	}
 	w := &wire{src: src, dst: dst, rule: rule}
 	if err := w.makeOps(); err != nil {
+		w.cut()
 		return dst.fail(wireError(src, err))
 	}
 	dst.of.wires = append(dst.of.wires, w)
@@ -184,9 +185,25 @@ func Disconnect(dst *Compartment) error {
 	if err := dst.checkOpen(); err != nil {
 		return err
 	}
-	dst.of.wires = slices.DeleteFunc(dst.of.wires, func(w *wire) bool { return w.dst == dst })
+	dst.of.wires = slices.DeleteFunc(dst.of.wires, func(w *wire) bool {
+		if w.dst == dst {
+			w.cut()
+		}
+		return w.dst == dst
+	})
 	dst.of.rewired()
-	return nil
+	return dst.fail(dst.of.store.trim())
+}
+
+// cut lets go of what the wire has carried from elsewhere.
+func (w *wire) cut() {
+	for _, o := range w.ops {
+		if o, ok := o.(*carry); ok {
+			o.dst.forget()
+			of := o.dst.of
+			of.hidden = slices.DeleteFunc(of.hidden, func(c *Compartment) bool { return c == o.dst })
+		}
+	}
 }
 
 // rewired makes what follows from the component's wires anew.

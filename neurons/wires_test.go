@@ -149,6 +149,29 @@ func TestWiresBetweenDevices(t *testing.T) {
 	}
 }
 
+// TestDisconnectGivesMemoryBack: what a wire has carried from another device goes
+// with it; what it has delivered stays.
+func TestDisconnectGivesMemoryBack(t *testing.T) {
+	dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+	dst := newCell(t, "dst", 2, neurons.On(dev))
+	src := newCell(t, "src", 2)
+	must(t, src.Target().SetFloat32s(count(4)))
+	buffers := 0
+	for i := range 3 {
+		must(t, neurons.Connect(src.Target(), dst.Mean(), neurons.Overwrite))
+		must(t, neurons.Connect(src.Target(), dst.Mean(), neurons.Additive))
+		must(t, dst.Gather())
+		must(t, neurons.Disconnect(dst.Mean()))
+		wantValue(t, dst.Mean(), []int{2, 2}, 0, 2, 4, 6)
+		if i == 0 {
+			buffers = dev.buffers
+		}
+	}
+	if dev.buffers != buffers {
+		t.Errorf("%d buffers are open, and were after the first time %d", dev.buffers, buffers)
+	}
+}
+
 // TestCircuit wires two layers as a predictive-coding circuit does: an error
 // cell sends its derivative up as the next one's target.
 func TestCircuit(t *testing.T) {

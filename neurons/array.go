@@ -113,6 +113,12 @@ func (s *store) put(a *array) {
 	s.unused = append(s.unused, a)
 }
 
+// withdraw takes a buffer out of those that wait, if it is one.
+func (s *store) withdraw(buf backend.Buffer) {
+	n := buf.Len()
+	s.free[n] = slices.DeleteFunc(s.free[n], func(other backend.Buffer) bool { return other == buf })
+}
+
 // drop ends one hold of an array.
 func (s *store) drop(a *array) {
 	if a.holders--; a.holders == 0 {

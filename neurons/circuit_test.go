@@ -217,6 +217,53 @@ func (c *circuit) state(t testing.TB) string {
 	return s.String()
 }
 
+// TestStepWithoutMemory: a step that finds no memory changes nothing, neither one
+// that is like the one before, which computes in place.
+func TestStepWithoutMemory(t *testing.T) {
+	failed := 0
+	for seed := range uint64(40) {
+		for room := 1; ; room++ {
+			dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+			c := randomCircuit(t, seed, dev, neurons.Fusing(seed%2 == 0))
+			c.disturb(t)
+			other, err := neurons.NewGaussianErrorCell("other", 1, neurons.In(c.context))
+			must(t, err)
+			must(t, other.Target().SetFloat32s(count(1000)))
+			if c.process.Run(t.Context(), 4, 1) != nil {
+				break // what was drawn does not fit
+			}
+			must(t, other.Target().SetFloat32s(count(1001))) // what waits goes back
+			before := c.state(t)
+			dev.room = room
+			err = c.process.Step(0, 1)
+			dev.room = 0
+			if err == nil {
+				break
+			}
+			failed++
+			wantError(t, err, errRemote, "")
+			if now := c.state(t); now != before {
+				t.Fatalf("seed %d, %v: a step without memory has changed something: %s", seed, c.calls, difference(now, before))
+			}
+			must(t, c.process.Run(t.Context(), 3, 1))
+			got := c.state(t)
+			must(t, c.context.Close())
+			if dev.buffers != 0 {
+				t.Errorf("seed %d: %d buffers are open", seed, dev.buffers)
+			}
+			same := randomCircuit(t, seed, &remote{Device: open(t, "cpu:generic,threads=1")})
+			same.disturb(t)
+			must(t, same.process.Run(t.Context(), 7, 1))
+			if want := same.state(t); got != want {
+				t.Fatalf("seed %d, %v: steps after one without memory: %s", seed, c.calls, difference(got, want))
+			}
+		}
+	}
+	if failed < 40 {
+		t.Errorf("only %d steps failed", failed)
+	}
+}
+
 // difference is the first line in which two states differ.
 func difference(got, want string) string {
 	w := strings.Split(want, "\n")

@@ -108,8 +108,9 @@ func (p *Process) checkOpen() error {
 // Step runs the process once. t is the time, and dt the length of the step, both
 // in the unit of the cells' time constants (ngc-learn's is the millisecond).
 //
-// When it fails, every compartment is as it was. A device that is still
-// computing when Step returns may report a failure later, when a result is read.
+// When it fails, every compartment is as it was, unless the device refuses the rest
+// of a step that it has begun. A device that is still computing when Step returns
+// may report a failure later, when a result is read.
 func (p *Process) Step(t, dt float64) error {
 	if err := p.checkOpen(); err != nil {
 		return err

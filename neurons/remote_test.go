@@ -2,6 +2,7 @@ package neurons_test
 
 import (
 	"errors"
+	"fmt"
 
 	"errorcell/backend"
 	"errorcell/kernels"
@@ -14,6 +15,7 @@ type remote struct {
 	buffers int  // that are open
 	failAt  int  // counts down at each call that may fail; at 1 it does
 	mute    bool // reading fails
+	room    int  // counts down at each buffer that is made; at 1 there is no memory
 }
 
 var errRemote = errors.New("told to fail")
@@ -32,6 +34,10 @@ func (r *remote) NewBuffer(dtype kernels.DType, n int) (backend.Buffer, error) {
 	if err := r.fails(); err != nil {
 		return nil, err
 	}
+	if r.room == 1 {
+		return nil, fmt.Errorf("%w: %w", errRemote, backend.ErrMemory)
+	}
+	r.room = max(r.room-1, 0)
 	buf, err := r.Device.NewBuffer(dtype, n)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (r *replays) run(dev backend.Device, queue []launch) (done bool, err error)
 			continue
 		}
 		if p.recording == nil {
-			if p.recording, err = recorder.Record(func() error { return start(p.runs) }); err != nil {
+			if p.recording, err = recorder.Record(func() error { _, err := start(p.runs); return err }); err != nil {
 				r.off = true // whatever it is, the runs themselves will say if it concerns them
 				return false, nil
 			}

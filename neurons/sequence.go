@@ -21,6 +21,8 @@ type sequence struct {
 	saved   []saved
 
 	queue   []launch
+	started bool // of the runs that were noted since the ops began, some have started
+	awaited bool // there are ops that wait for what those before them compute
 	replays replays
 }
 
@@ -35,6 +37,7 @@ type launch struct {
 // saved is what a compartment held.
 type saved struct {
 	value *array
+	was   array // the value itself, which may have become another since
 	shape []int
 }
 
@@ -69,17 +72,70 @@ func touchedBy(ops []op) (reads, all []*Compartment) {
 }
 
 // run does the ops. When it fails, every compartment is as it was, but for a
-// device that fails at what it has been computing before without complaint.
+// device that fails at what it has been computing before without complaint, or
+// that refuses to go on when it has begun.
 func (s *sequence) run() error {
-	if s.tried = s.isTried(); !s.tried {
-		return s.try()
+	if s.tried = s.isTried(); !s.tried || s.awaited {
+		return s.keep()
 	}
-	err := s.perform()
+	err := s.repeat()
+	if errors.Is(err, backend.ErrMemory) && !s.started {
+		if err = s.trim(); err == nil {
+			err = s.repeat()
+		}
+	}
 	if err != nil {
+		s.entry = nil
+	}
+	return err
+}
+
+// repeat does ops that were tried, in place where that can be. Runs are only noted
+// at first: until they start no number has changed, and a failure can be undone.
+func (s *sequence) repeat() error {
+	for i, c := range s.touched {
+		s.save(i)
+		if c.value != nil {
+			s.saved[i].was = *c.value
+		}
+	}
+	s.started = false
+	err := s.perform()
+	switch {
+	case err == nil:
+	case s.started:
 		s.flush() // what is before the failure has been done
+	default:
+		s.undo()
 	}
 	s.queue = s.queue[:0]
 	return err
+}
+
+// save notes what the compartment touched[i] holds.
+func (s *sequence) save(i int) {
+	c := s.touched[i]
+	s.saved[i].value, s.saved[i].shape = c.value, append(s.saved[i].shape[:0], c.shape...)
+}
+
+// undo gives the compartments the arrays that they had. Those may have been free
+// in the meantime, or another's.
+func (s *sequence) undo() {
+	for _, c := range s.touched {
+		c.forget()
+		c.of.store.unused = nil // there may be arrays in it that come back
+	}
+	for i, c := range s.touched {
+		was := &s.saved[i]
+		if was.value == nil {
+			continue
+		}
+		for _, other := range s.touched {
+			other.of.store.withdraw(was.was.buf)
+		}
+		*was.value = was.was
+		c.value, c.shape = was.value, append(c.shape[:0], was.shape...)
+	}
 }
 
 // isTried reports whether the ops were tried out on operands like these.
@@ -98,7 +154,7 @@ func (s *sequence) isTried() bool {
 func (s *sequence) perform() error {
 	for _, o := range s.ops {
 		err := o.apply(s)
-		if errors.Is(err, backend.ErrMemory) {
+		if errors.Is(err, backend.ErrMemory) && (s.started || s.awaited || !s.tried) {
 			if err = errors.Join(s.flush(), s.trim()); err == nil {
 				err = o.apply(s)
 			}
@@ -110,20 +166,24 @@ func (s *sequence) perform() error {
 	return s.flush()
 }
 
-// try does the ops for the first time. Meanwhile all that there was is kept, so
-// that it can be put back: nothing is computed in place.
-func (s *sequence) try() error {
-	entry := make([]state, len(s.reads))
-	for i, c := range s.reads {
-		entry[i].note(c)
+// keep does ops of which one may fail when others have been computed: for the first
+// time, or with some that wait. Meanwhile all that there was is kept, so that it can
+// be put back: nothing is computed in place.
+func (s *sequence) keep() error {
+	entry := s.entry
+	if !s.tried {
+		entry = make([]state, len(s.reads))
+		for i, c := range s.reads {
+			entry[i].note(c)
+		}
 	}
 	for i, c := range s.touched {
-		s.saved[i] = saved{c.value, append(s.saved[i].shape[:0], c.shape...)}
+		s.save(i)
 		if c.value != nil {
 			c.value.holders++
 		}
 	}
-	s.entry = nil
+	s.entry, s.awaited = nil, s.awaited && s.tried
 	err := s.perform()
 	s.queue = s.queue[:0]
 	for i, c := range s.touched {
@@ -139,13 +199,22 @@ func (s *sequence) try() error {
 			c.of.store.drop(was.value)
 		}
 	}
-	if trimmed := s.trim(); err == nil {
-		err = trimmed
+	if !s.tried || err != nil {
+		if trimmed := s.trim(); err == nil {
+			err = trimmed
+		}
 	}
 	if err == nil {
 		s.entry = entry
 	}
 	return err
+}
+
+// await starts the runs that were noted, for an op that needs what they compute or
+// the memory that they use.
+func (s *sequence) await() error {
+	s.awaited = true
+	return s.flush()
 }
 
 // trim gives back memory of sizes that may not come again.
@@ -173,25 +242,25 @@ func (s *sequence) launch(of *component, program backend.Program, rows, cols int
 func (s *sequence) flush() error {
 	if s.tried && len(s.queue) > 1 {
 		if done, err := s.replays.run(s.dev, s.queue); done {
-			s.queue = s.queue[:0]
+			s.queue, s.started = s.queue[:0], true
 			return err
 		}
 	}
-	if err := start(s.queue); err != nil {
-		return err
-	}
-	s.queue = s.queue[:0]
-	return nil
+	n, err := start(s.queue)
+	s.started = s.started || n > 0
+	s.queue = slices.Delete(s.queue, 0, n)
+	return err
 }
 
-func start(queue []launch) error {
-	for i := range queue {
-		l := &queue[i]
+// start starts runs, and counts those that it could start.
+func start(queue []launch) (n int, err error) {
+	for n := range queue {
+		l := &queue[n]
 		if err := l.program.Run(l.rows, l.cols, l.in, l.out); err != nil {
-			return l.of.fail(err)
+			return n, l.of.fail(err)
 		}
 	}
-	return nil
+	return len(queue), nil
 }
 
 // close gives back what the sequence keeps of the device's. It may be called on

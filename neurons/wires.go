@@ -302,7 +302,7 @@ func (o *carry) apply(q *sequence) error {
 	if err := o.src.checkSet(); err != nil {
 		return o.dst.fail(fmt.Errorf("wire from %w", err)) // which names the source
 	}
-	if err := q.flush(); err != nil { // it may be computing src
+	if err := q.await(); err != nil { // it may be computing src
 		return err
 	}
 	err := error(nil)

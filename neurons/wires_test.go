@@ -172,6 +172,21 @@ func TestDisconnectGivesMemoryBack(t *testing.T) {
 	}
 }
 
+// TestWiresBetweenDevicesAllocateNothing, once shapes repeat.
+func TestWiresBetweenDevicesAllocateNothing(t *testing.T) {
+	src := newCell(t, "src", 2, neurons.OnDevice("cpu:generic,threads=1"))
+	dst := newCell(t, "dst", 2, neurons.OnDevice("cpu:generic,threads=1"))
+	must(t, neurons.Connect(src.Target(), dst.Target(), neurons.Overwrite))
+	must(t, neurons.Connect(src.Target(), dst.Mean(), neurons.Additive))
+	must(t, src.Target().SetFloat32s(count(4)))
+	for range 4 {
+		must(t, dst.Gather())
+	}
+	if n := testing.AllocsPerRun(20, func() { must(t, dst.Gather()) }); n != 0 {
+		t.Errorf("to gather allocates %v times", n)
+	}
+}
+
 // TestCircuit wires two layers as a predictive-coding circuit does: an error
 // cell sends its derivative up as the next one's target.
 func TestCircuit(t *testing.T) {

@@ -116,7 +116,7 @@ func (w *work) operands(q *sequence) error {
 		}
 		if c.value.content.isUniform() && kind.Len(b.Rows, b.Cols) != 1 {
 			// Narrow could not avoid that. What computes the number must have run.
-			if err := q.flush(); err != nil {
+			if err := q.await(); err != nil {
 				return err
 			}
 			if err := c.own(); err != nil {

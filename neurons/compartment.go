@@ -187,7 +187,7 @@ func (c *Compartment) Clear() error {
 
 // Set takes any value that a compartment can have: *tensor.Dense, []float32,
 // []float64 (without a shape, see [Compartment.SetFloat32s]), float32, float64,
-// or nil, which clears it.
+// int, or nil, which clears it.
 func (c *Compartment) Set(value any) error {
 	switch v := value.(type) {
 	case nil:
@@ -202,11 +202,13 @@ func (c *Compartment) Set(value any) error {
 		return c.SetScalar(float64(v))
 	case float64:
 		return c.SetScalar(v)
+	case int:
+		return c.SetScalar(float64(v))
 	}
 	if err := c.checkOpen(); err != nil {
 		return err
 	}
-	return c.fail(because(ErrType, "a %T was given; *tensor.Dense, []float32, []float64, float32, float64 and nil are taken", value))
+	return c.fail(because(ErrType, "%T was given; *tensor.Dense, []float32, []float64, float32, float64, int and nil are taken", value))
 }
 
 // SetFloat32s copies the numbers, in C order (the last axis runs fastest). With

@@ -77,7 +77,7 @@ func (x *Context) Device() backend.Device { return x.dev }
 // admit takes a component in.
 func (x *Context) admit(c *component) error {
 	if x.dev == nil {
-		return because(ErrClosed, "context %s is closed", x.name)
+		return because(ErrClosed, "context %q is closed, or was not made by NewContext", x.name)
 	}
 	if !validName(c.name) {
 		return because(ErrArgument, "in context %s: "+nameRule, x.name, c.name)

@@ -175,13 +175,14 @@ func (c *errorUnits) firstScale(scale any) error {
 		err = c.scale.setAll(kernels.Shape{1, 1}, float64(x))
 	case float64:
 		err = c.scale.setAll(kernels.Shape{1, 1}, x)
+	case int:
+		err = c.scale.setAll(kernels.Shape{1, 1}, float64(x))
+	case nil:
+		err = c.scale.fail(because(ErrAbsent, "it must have a first value, nil was given"))
 	default:
 		err = setArray(c.scale, scale)
 	}
 	if err != nil {
-		return err
-	}
-	if err := c.scale.checkSet(); err != nil { // a scale of nil
 		return err
 	}
 	c.scaleShape = slices.Clone(c.scale.shape)

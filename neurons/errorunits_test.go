@@ -167,7 +167,7 @@ func TestOptionsOfToday(t *testing.T) {
 		{0, neurons.WithBatchSize(0), neurons.ErrArgument, "batch_size is 0"},
 		{1, neurons.WithShape(2, 2), neurons.ErrArgument, "a pattern of shape (2, 2) does not have n_units = 3 units"},
 		{1, neurons.WithShape(-3), neurons.ErrArgument, "(-3,)"},
-		{0, neurons.WithScale("wide"), neurons.ErrType, "e0.Scale: a string"},
+		{0, neurons.WithScale("wide"), neurons.ErrType, "e0.Scale: string"},
 		{1, neurons.WithSigma(nil), neurons.ErrAbsent, "e0.Sigma"},
 	} {
 		var err error

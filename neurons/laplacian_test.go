@@ -618,8 +618,8 @@ func TestRunLaplacianCell(t *testing.T) {
 		{[]float32{1, 2}, []float32{1, 2, 3}, neurons.ErrShape, "target (2,) and mu (3,)"},
 		{nil, []float32{1}, neurons.ErrAbsent, "target"},
 		{[]float32{1}, nil, neurons.ErrAbsent, "mu"},
-		{"x", 1.0, neurons.ErrType, "a string was given"},
-		{1.0, []int{1}, neurons.ErrType, "a []int was given"},
+		{"x", 1.0, neurons.ErrType, "string was given"},
+		{1.0, []int{1}, neurons.ErrType, "[]int was given"},
 		{[]float32{}, []float32{}, neurons.ErrShape, "without elements"},
 	} {
 		_, _, _, err := neurons.RunCell(1, c.targ, c.mu, "gaussian")

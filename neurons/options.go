@@ -151,9 +151,8 @@ func WithShape(shape ...int) Option {
 }
 
 // WithScale is ngc-learn's scale, the first value of the compartment Scale: a
-// number (0.5 or 2.0: the constant 2 is an int, which is not taken), of which the
-// compartment is of shape (1, 1), or what [Compartment.Set] takes, where a slice
-// has shape (len,).
+// number, of which the compartment is of shape (1, 1), or what [Compartment.Set]
+// takes, where a slice has shape (len,).
 func WithScale(scale any) Option {
 	return only("WithScale", func(cfg *config) error {
 		cfg.scale = scale
@@ -248,7 +247,7 @@ func WithActivation(name string) Option {
 func WithPrior(name string, leak float64) Option {
 	return only("WithPrior", func(cfg *config) error {
 		cfg.rate.Prior, cfg.leak = name, leak
-		return nil
+		return checkFinite("the leak", leak)
 	})
 }
 
@@ -257,7 +256,7 @@ func WithPrior(name string, leak float64) Option {
 func WithThreshold(name string, lambda float64) Option {
 	return only("WithThreshold", func(cfg *config) error {
 		cfg.rate.Threshold, cfg.lambda = name, lambda
-		return nil
+		return checkFinite("the threshold's lambda", lambda)
 	})
 }
 
@@ -291,7 +290,7 @@ func WithStateful(stateful bool) Option {
 func WithOutputScale(factor float64) Option {
 	return only("WithOutputScale", func(cfg *config) error {
 		cfg.outputScale = factor
-		return nil
+		return checkFinite("output_scale", factor)
 	})
 }
 
@@ -299,8 +298,16 @@ func WithOutputScale(factor float64) Option {
 func WithResistScale(factor float64) Option {
 	return only("WithResistScale", func(cfg *config) error {
 		cfg.resistScale = factor
-		return nil
+		return checkFinite("resist_scale", factor)
 	})
+}
+
+// checkFinite refuses infinities and NaN, which all steps would come to have.
+func checkFinite(what string, x float64) error {
+	if x-x != 0 {
+		return because(ErrArgument, "%s is %v, a finite number is wanted", what, x)
+	}
+	return nil
 }
 
 func unused() Option { return func(*config) error { return nil } }

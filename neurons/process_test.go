@@ -366,7 +366,7 @@ func TestRecorder(t *testing.T) {
 func TestRecorderErrors(t *testing.T) {
 	p := newPair(t, 2)
 	_, err := neurons.NewRecorder(0, p.a.Mean())
-	wantError(t, err, neurons.ErrArgument, "a recorder of every 0. step")
+	wantError(t, err, neurons.ErrArgument, "a recorder of every 0 steps")
 	_, err = neurons.NewRecorder(1)
 	wantError(t, err, neurons.ErrArgument, "a recorder of no compartments")
 	_, err = neurons.NewRecorder(1, nil)

@@ -104,11 +104,11 @@ func (c *RateCell) makeMethods(kernel *kernels.Kernel, tauM float64, cfg config)
 	if kernel.InputIndex("dt") >= 0 {
 		last := math.NaN()
 		c.advance.before = func(_, now float64) error {
-			switch {
-			case now == last:
+			if now == last {
 				return nil
-			case now-now != 0:
-				return because(ErrArgument, "dt is %v, a finite number is wanted", now)
+			}
+			if err := checkFinite("dt", now); err != nil {
+				return err
 			}
 			last = math.NaN() // in case that it cannot be set
 			if err := dt.SetScalar(now); err != nil {

@@ -156,6 +156,10 @@ func TestRateConstructor(t *testing.T) {
 		text string
 	}{
 		{float64(nan), neurons.WithBatchSize(1), "tau_m is NaN"},
+		{1, neurons.WithPrior("gaussian", math.Inf(1)), "the leak is +Inf, a finite number is wanted"},
+		{1, neurons.WithThreshold("soft_threshold", math.NaN()), "the threshold's lambda is NaN"},
+		{1, neurons.WithOutputScale(math.NaN()), "output_scale is NaN"},
+		{1, neurons.WithResistScale(math.Inf(-1)), "resist_scale is -Inf"},
 		{10, neurons.WithTauM(10), "tau_m is the third argument of NewRateCell"},
 		{1, neurons.WithActivation("sine"), `no activation "sine"; there are: elu, gelu, heaviside, identity, lrelu, relu, relu6, sigmoid, silu, softplus, tanh, telu, unit_threshold`},
 		{1, neurons.WithActivation("softmax"), `no activation "softmax"`},

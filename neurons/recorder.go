@@ -62,7 +62,7 @@ const ringSize = 4
 // have it from the first step on, others may have (1, N) then and (B, N) later.
 func NewRecorder(every int, comps ...*Compartment) (*Recorder, error) {
 	if every < 1 {
-		return nil, &Error{Err: because(ErrArgument, "a recorder of every %d. step: 1 or more is wanted", every)}
+		return nil, &Error{Err: because(ErrArgument, "a recorder of every %d steps: 1 or more is wanted", every)}
 	}
 	if len(comps) == 0 {
 		return nil, &Error{Err: because(ErrArgument, "a recorder of no compartments: at least one is wanted")}
@@ -131,7 +131,7 @@ func (r *Recorder) keep(t *track, i int) error {
 		t.fresh = false
 	}
 	if !slices.Equal(t.shape, c.shape) {
-		return c.fail(because(ErrShape, "its shape has become %v, and the values before it that the recorder has are of shape %v", c.shape, t.shape))
+		return c.fail(because(ErrShape, "its shape has become %v, and the values before it that the recorder has are of shape %v: WithBatchSize or SetBatchSize gives it the same from the first step on", c.shape, t.shape))
 	}
 	if c.value.content.isUniform() || c.value.buf.Host() != nil {
 		return t.data.copy(i, c)

@@ -1,6 +1,7 @@
 package neurons
 
 import (
+	"fmt"
 	"slices"
 
 	"errorcell/kernels"
@@ -119,6 +120,21 @@ func (s *step) isBound() bool {
 	return true
 }
 
+// explain adds to an error about shapes which operand is wider than the
+// component, and where it comes from: what is wired has its source's width.
+func (s *step) explain(err error) error {
+	for _, c := range s.inputs {
+		if n := len(c.shape); c.IsSet() && n > 0 && c.shape[n-1] != 1 && c.shape[n-1] != c.of.pattern[len(c.of.pattern)-1] {
+			from := "as it was set"
+			if c.wire != nil {
+				from = fmt.Sprintf("by the wire from %v", c.wire.src)
+			}
+			err = fmt.Errorf("%w; %s, %s, is not of the component's %d units", err, c.name, from, c.of.units)
+		}
+	}
+	return err
+}
+
 // bind works out shapes and program anew. The program is the same as long as
 // the operands broadcast in the same way.
 func (s *step) bind() error {
@@ -133,7 +149,7 @@ func (s *step) bind() error {
 		err = s.adjust(&binding, shapes)
 	}
 	if err != nil {
-		return err
+		return s.explain(err)
 	}
 	for i, c := range s.inputs {
 		s.states[i].note(c)

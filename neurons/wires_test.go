@@ -207,3 +207,20 @@ func TestCircuit(t *testing.T) {
 		wantValue(t, e1.Loss(), []int{}, -3)
 	}
 }
+
+// TestWidthsAreExplained: the error names the wire that brought patterns of
+// another width, and the width that the cell has.
+func TestWidthsAreExplained(t *testing.T) {
+	ctx := newContext(t)
+	z, err := neurons.NewRateCell("z", 6, 10, neurons.In(ctx))
+	must(t, err)
+	e, err := neurons.NewGaussianErrorCell("e", 4, neurons.In(ctx))
+	must(t, err)
+	must(t, neurons.Connect(z.Output(), e.Mean(), neurons.Overwrite))
+	must(t, e.Gather())
+	err = e.AdvanceState(0, 1)
+	wantError(t, err, kernels.ErrShape, "mu, by the wire from z.zF, is not of the component's 4 units")
+	must(t, neurons.Disconnect(e.Mean()))
+	must(t, e.Mean().SetFloat32s(count(5), 1, 5))
+	wantError(t, e.AdvanceState(0, 1), kernels.ErrShape, "mu, as it was set, is not of the component's 4 units")
+}

@@ -303,10 +303,16 @@ func assign[T kernels.Float](c *Compartment, data []T, shape kernels.Shape) erro
 	if c.watched && allFinite(data) {
 		a.content = finite
 	}
-	resized := c.value != nil && !c.value.content.isUniform() && c.value.buf.Len() != n
+	return c.replace(a, shape)
+}
+
+// replace adopts an array of numbers, and gives memory back if its size is another
+// than before: what waits has sizes that may not come again.
+func (c *Compartment) replace(a *array, shape kernels.Shape) error {
+	resized := c.value != nil && !c.value.content.isUniform() && c.value.buf.Len() != a.buf.Len()
 	c.adopt(a, shape)
 	if resized {
-		return c.fail(c.of.store.trim()) // what waits has sizes that may not come again
+		return c.fail(c.of.store.trim())
 	}
 	return nil
 }
@@ -433,8 +439,7 @@ func (c *Compartment) Resize(shape ...int) error {
 		c.discard(a)
 		return c.fail(err)
 	}
-	c.adopt(a, shape)
-	return nil
+	return c.replace(a, shape)
 }
 
 // View is the value itself, in C order, where the component computes in float32

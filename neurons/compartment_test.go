@@ -345,6 +345,21 @@ func TestResizeAndView(t *testing.T) {
 	wantValue(t, target, []int{}, 0)
 }
 
+// TestMemoryOfOtherSizes goes back, whichever way a compartment changes its size.
+func TestMemoryOfOtherSizes(t *testing.T) {
+	dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+	cell := newCell(t, "e0", 2, neurons.On(dev))
+	must(t, cell.Target().SetFloat32s(count(2)))
+	buffers := dev.buffers
+	for n := range 5 {
+		must(t, cell.Target().SetFloat32s(count(2*n)))
+		must(t, cell.Target().Resize(n+10, 2))
+		if dev.buffers != buffers {
+			t.Errorf("%d buffers are open, not %d", dev.buffers, buffers)
+		}
+	}
+}
+
 // TestDeviceWithMemoryOfItsOwn runs what a GPU needs: nothing is shown, all is
 // copied.
 func TestDeviceWithMemoryOfItsOwn(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"errorcell/kernels"
 )
 
 // commands are the program's, cobra's own included, with the root first.
@@ -41,14 +43,23 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%s: the example %q is no call", c.CommandPath(), line)
 				continue
 			}
-			if count++; words[1] == "verify" && testing.Short() {
-				t.Logf("-short: without the example %q", strings.TrimSpace(line))
-				continue
-			}
+			count++
 			t.Run(strings.Join(words, " "), func(t *testing.T) {
 				t.Parallel()
-				if succeed(t, folder, words[1:]...) == "" {
+				c := command(t, folder, words[1:]...)
+				whole := strings.Join(words, " ") == "errorcell verify" && !testing.Short()
+				if !whole {
+					verifyFew(c)
+				}
+				got := finish(t, c)
+				checkSuccess(t, got, words)
+				if got.stdout == "" {
 					t.Error("there is nothing on stdout")
+				}
+				for _, k := range kernels.Catalogue() {
+					if whole && strings.Count(got.stdout, k.Name()+" ") != len(checks) {
+						t.Errorf("%s is not verified in each type:\n%s", k.Name(), got.stdout)
+					}
 				}
 			})
 		}

@@ -30,12 +30,16 @@ import (
 const (
 	envMain = "ERRORCELL_TEST_MAIN" // set: be errorcell, not its tests
 	envPeak = "ERRORCELL_TEST_PEAK" // a file to write the peak of memory to
+	envFew  = "ERRORCELL_TEST_FEW"  // set: verify has but two kernels
 )
 
 func TestMain(m *testing.M) {
 	registerFar()
 	if os.Getenv(envMain) == "" {
 		os.Exit(m.Run())
+	}
+	if os.Getenv(envFew) != "" {
+		catalogue = []*kernels.Kernel{kernels.Laplacian, kernels.RewardEvolve}
 	}
 	status := run(os.Args[1:], os.Stdout, os.Stderr)
 	if path := os.Getenv(envPeak); path != "" {
@@ -75,6 +79,13 @@ func command(t *testing.T, folder string, args ...string) *exec.Cmd {
 	// Under the race detector, a process would take a second to exit.
 	c.Env = append(c.Env, envMain+"=1", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	c.WaitDelay = time.Second
+	return c
+}
+
+// verifyFew makes a command's verify quick, where its numbers are not what is
+// tested: that all kernels take part, TestExamples sees.
+func verifyFew(c *exec.Cmd) *exec.Cmd {
+	c.Env = append(c.Env, envFew+"=1")
 	return c
 }
 

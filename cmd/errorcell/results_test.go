@@ -196,13 +196,14 @@ func TestJSON(t *testing.T) {
 
 	var verdicts []verdict
 	for name, into := range map[string]any{"devices": &[]deviceEntry{}, "verify": &verdicts} {
-		if name == "verify" && testing.Short() {
-			t.Log("-short: without verify --json")
-			continue
-		}
-		if err := json.Unmarshal([]byte(succeed(t, folder, name, "--json")), into); err != nil {
+		got := finish(t, verifyFew(command(t, folder, name, "--json")))
+		checkSuccess(t, got, []string{name, "--json"})
+		if err := json.Unmarshal([]byte(got.stdout), into); err != nil {
 			t.Errorf("%s --json: %v", name, err)
 		}
+	}
+	if len(verdicts) != 2*len(checks) {
+		t.Errorf("verify --json has %d verdicts of 2 kernels", len(verdicts))
 	}
 	for _, v := range verdicts {
 		if !v.OK || v.Cases == 0 {

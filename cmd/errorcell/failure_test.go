@@ -242,7 +242,7 @@ var failures = []failure{
 	{"step --target target.npy --shift mu.npy --out old --cell gaussian", exitUsage, []string{"--shift", "gaussian"}},
 	{"step --target target.npy --out old --cell gaussian", exitUsage, []string{"--mu"}},
 	{"step --target target.npy --out old --cell bernoulli", exitUsage, []string{"--p"}},
-	{"step --target target.npy --mu mu.npy --out old --cell bernoulli", exitUsage, []string{"--mu", "bernoulli"}},
+	{"step --target target.npy --mu mu.npy --out old --cell bernoulli", exitUsage, []string{"--mu", "bernoulli", "--target, --p, --modulator, --mask"}},
 	{"step --in good.npz --out old.npz --cell bernoulli", exitFailed, []string{"good.npz", `"p"`}},
 	{"step --in good.npz --out old.npz --cell bernoulli --loss mismatch", exitUsage, []string{`"mismatch"`, "bernoulli", "likelihood"}},
 	{"step --in good.npz --out old.npz --cell laplacian --logits", exitUsage, []string{"--logits", "laplacian"}},

@@ -33,7 +33,8 @@ func (a *app) stepCommand() *cobra.Command {
 		Use:   "step (--in IN.npz --out OUT.npz | --target T.npy --mu M.npy --out DIR)",
 		Short: "Step an error cell over a batch, or over many",
 		Long: `Step an error cell: one step for arrays of two dimensions (B, N), T independent
-steps for three (T, B, N). Operands broadcast by NumPy's rules.
+steps for three (T, B, N). Operands broadcast by NumPy's rules. They are float32, to
+which float64, float16, integers and bool are converted, with a note.
 
 ` + cellHelp() + `Input that is larger than memory comes from .npy files, one for each operand:
 files of three dimensions are read, computed and written one step at a time, in

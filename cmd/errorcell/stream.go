@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -68,7 +69,7 @@ func (r *stepRun) openStreams(files map[string]string) ([]*numpy.Stream, error) 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		at := r.kernel.InputIndex(r.cell.operandOf(name))
 		if at < 0 {
-			return nil, usagef("--%s is no operand of the %s cell", name, r.cell.Name)
+			return nil, usagef("--%s is no operand of the %s cell; it has: --%s", name, r.cell.Name, strings.Join(r.cell.arrayNames(), ", --"))
 		}
 		if names[at] != "" {
 			return nil, usagef("--%s and --%s are two names of one operand", names[at], name)

@@ -197,7 +197,10 @@ func (c *compiler) instruction(line int, guard string, not bool, opcode string, 
 	c.checkTarget(opcode, m)
 	c.checkNumerics(opcode, m)
 
-	in := inst{exec: m.form.exec, flow: m.form.flow, line: int32(line), guardNot: not, x: &extra{m: m}}
+	own := *m // an operand may set its imm
+	m = &own
+	in := inst{exec: m.form.exec, flow: m.form.flow, line: int32(line), guardNot: not,
+		x: &extra{m: m, ops: make([]operand, 0, len(args))}}
 	if guard != "" {
 		in.guard = c.predicate(guard)
 	}

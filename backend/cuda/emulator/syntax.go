@@ -23,6 +23,7 @@ package emulator
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // classes are the words that a class in a syntax stands for.
@@ -157,9 +158,15 @@ func (m *mods) get(class string) string {
 	return ""
 }
 
+// matched is what match has found: kernels have many instructions of few opcodes.
+var matched sync.Map // of []*mods by opcode
+
 // match finds the forms of an opcode; more than one differ in their operands.
-// What is wrong comes as a kind and words.
+// What is wrong comes as a kind and words. What is found is shared.
 func match(opcode string) (found []*mods, k Kind, wrong string) {
+	if found, ok := matched.Load(opcode); ok {
+		return found.([]*mods), 0, ""
+	}
 	parts := strings.Split(opcode, ".")
 	name, given := parts[0], parts[1:]
 	if why, ok := refused[name]; ok {
@@ -180,6 +187,7 @@ func match(opcode string) (found []*mods, k Kind, wrong string) {
 		}
 	}
 	if found != nil {
+		matched.Store(strings.Clone(opcode), found)
 		return found, 0, ""
 	}
 	for _, w := range given {

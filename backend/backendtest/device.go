@@ -62,23 +62,6 @@ func testPrograms(t *testing.T, open Opener) {
 		copy(sig.Kinds[:], kinds)
 		return sig
 	}
-	t.Run("plan", func(t *testing.T) {
-		for _, k := range kernels.Catalogue() {
-			for _, dtype := range []kernels.DType{kernels.F32, kernels.F64} {
-				for _, combination := range allKinds(k) {
-					sig := signature(dtype, combination...)
-					plan := compile(t, k, sig).Plan()
-					want, err := k.Specialize(sig)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if plan.Kernel != k || plan.Signature != sig || plan.String() != want.String() {
-						t.Errorf("the program's plan is\n%vwant\n%v", plan, want)
-					}
-				}
-			}
-		}
-	})
 	t.Run("made once", func(t *testing.T) {
 		made := map[backend.Program]kernels.Signature{}
 		for range 2 {

@@ -79,18 +79,36 @@ func testKernels[T kernels.Float](t *testing.T, dev backend.Device) {
 	}
 }
 
-// testBroadcast computes the catalogue's kernels with every combination of
-// kinds, in grids that have an axis of 0, of 1, and several blocks.
+// testBroadcast compiles the catalogue's kernels with every combination of kinds,
+// looks at their plans, and computes them in grids that have an axis of 0, of 1,
+// and several blocks.
 func testBroadcast[T kernels.Float](t *testing.T, dev backend.Device) {
 	grids := [][2]int{{0, 3}, {3, 0}, {1, 4}, {4, 1}, {2, 2}, {33, 37}}
 	for _, k := range kernels.Catalogue() {
 		for _, combination := range allKinds(k) {
 			t.Run(fmt.Sprint(k.Name(), combination), func(t *testing.T) {
+				checkPlan(t, dev, newCall(k, 0, 0, combination, ordinary[T](5)))
 				for _, grid := range grids {
 					check(t, dev, newCall(k, grid[0], grid[1], combination, ordinary[T](5)))
 				}
 			})
 		}
+	}
+}
+
+// checkPlan makes sure that a call's program has the call's plan.
+func checkPlan[T kernels.Float](t *testing.T, dev backend.Device, c call[T]) {
+	t.Helper()
+	p, err := dev.Compile(c.kernel, c.signature())
+	if err != nil {
+		t.Fatalf("%v: compile: %v", c, err)
+	}
+	want, err := c.kernel.Specialize(c.signature())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := p.Plan(); plan.Kernel != c.kernel || plan.Signature != c.signature() || plan.String() != want.String() {
+		t.Errorf("%v: the program's plan is\n%vwant\n%v", c, plan, want)
 	}
 }
 

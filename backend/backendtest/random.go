@@ -15,7 +15,7 @@ import (
 // to a small kernel.
 func testRandom[T kernels.Float](t *testing.T, open Opener) {
 	const (
-		rounds         = 10 // of as many kernels as -rapid.checks says: 100, in a short run 20
+		rounds         = 5 // of as many kernels as -rapid.checks says: 100, in a short run 20
 		callsPerKernel = 3
 	)
 	for round := range rounds {

@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/memory"
 	"errorcell/kernels"
 )
 
@@ -384,11 +385,23 @@ func readAll[T kernels.Float](c *Compartment) ([]T, error) {
 	if err := c.checkSet(); err != nil {
 		return nil, err
 	}
+	if err := c.checkMemory(kernels.DTypeOf[T]()); err != nil {
+		return nil, err
+	}
 	data := make([]T, c.shape.Len())
 	if err := copyOut(c, data); err != nil {
 		return nil, err
 	}
 	return data, nil
+}
+
+// checkMemory refuses a value that the host cannot hold. Where all elements are one
+// number, which takes no memory, there may be any number of them.
+func (c *Compartment) checkMemory(dtype kernels.DType) error {
+	if n := c.shape.Len(); uint64(n) > memory.Limit()/uint64(dtype.Size()) {
+		return c.fail(because(backend.ErrMemory, "it holds %d numbers of shape %v, more than this machine's memory of %.3g GB", n, c.shape, float64(memory.Limit())/1e9))
+	}
+	return nil
 }
 
 // copyOut reads the value, of which dst has the size.

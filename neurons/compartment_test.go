@@ -2,6 +2,7 @@ package neurons_test
 
 import (
 	"math"
+	"path/filepath"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -343,6 +344,33 @@ func TestResizeAndView(t *testing.T) {
 	wantValue(t, target, []int{6}, count(6)...)
 	must(t, target.Resize())
 	wantValue(t, target, []int{}, 0)
+}
+
+// TestValuesLargerThanMemory: a value of equal numbers takes no memory where it is,
+// and is refused where it would.
+func TestValuesLargerThanMemory(t *testing.T) {
+	const units = 1 << 59
+	x := newContext(t, neurons.OnDevice("cpu:generic,threads=1"))
+	cell, err := neurons.NewGaussianErrorCell("e0", units, neurons.In(x))
+	must(t, err)
+	other, err := neurons.NewGaussianErrorCell("e1", 1, neurons.WithDType(kernels.F64))
+	must(t, err)
+	defer other.Close()
+	mu := cell.Mean()
+	_, err32 := mu.Float32s()
+	_, err64 := mu.Float64s()
+	_, errTensor := mu.Tensor()
+	must(t, neurons.Connect(mu, other.Mean(), neurons.Overwrite))
+	path := filepath.Join(t.TempDir(), "state.npz")
+	for what, err := range map[string]error{
+		"Float32s": err32, "Float64s": err64, "Tensor": errTensor, "Gather": other.Gather(), "Save": x.Save(path),
+		"Resize": mu.Resize(units, 1), "AdvanceState": cell.AdvanceState(0, 1),
+	} {
+		t.Run(what, func(t *testing.T) { wantError(t, err, backend.ErrMemory, "e0") })
+	}
+	if _, ok := mu.View(); ok {
+		t.Error("there is a view")
+	}
 }
 
 // TestMemoryOfOtherSizes goes back, whichever way a compartment changes its size.

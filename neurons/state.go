@@ -143,6 +143,9 @@ func (c *component) member() ownerMember {
 
 // saveAs writes the value, whose elements are of type T.
 func saveAs[T kernels.Float](out *numpy.ArchiveWriter, c *Compartment) error {
+	if err := c.checkMemory(c.of.dtype); err != nil { // Load would refuse it
+		return err
+	}
 	w, err := numpy.Begin[T](out, c.String(), c.shape)
 	if format := (*numpy.FormatError)(nil); errors.As(err, &format) {
 		return c.fail(err)

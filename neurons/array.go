@@ -170,21 +170,17 @@ func (s *store) close() error {
 	return err
 }
 
-// spread writes a uniform array into a full one of n numbers.
-func (s *store) spread(a *array, n int) (*array, error) {
-	var number [1]float64
-	if err := read(a.buf, number[:]); err != nil {
-		return nil, err
-	}
-	full, err := s.take(n)
+// full gives an array of n numbers x, with memory for each.
+func (s *store) full(n int, x float64) (*array, error) {
+	a, err := s.take(n)
 	if err != nil {
 		return nil, err
 	}
-	if err := fillBuffer(full.buf, number[0]); err != nil {
-		s.put(full)
+	if err := fillBuffer(a.buf, x); err != nil {
+		s.put(a)
 		return nil, err
 	}
-	return full, nil
+	return a, nil
 }
 
 // clone copies an array.

@@ -160,7 +160,10 @@ func (c *Compartment) own() error {
 	a := c.value
 	switch {
 	case a.content.isUniform():
-		full, err := c.of.store.spread(a, c.shape.Len())
+		if err := read(a.buf, c.one[:]); err != nil {
+			return err
+		}
+		full, err := c.of.store.full(c.shape.Len(), c.one[0])
 		if err != nil {
 			return err
 		}
@@ -445,11 +448,7 @@ func (c *Compartment) Resize(shape ...int) error {
 		return nil
 	}
 	var a *array
-	if err := c.of.store.again(func() (err error) { a, err = c.of.store.take(n); return err }); err != nil {
-		return c.fail(err)
-	}
-	if err := fillBuffer(a.buf, 0); err != nil {
-		c.discard(a)
+	if err := c.of.store.again(func() (err error) { a, err = c.of.store.full(n, 0); return err }); err != nil {
 		return c.fail(err)
 	}
 	return c.replace(a, shape)

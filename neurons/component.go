@@ -186,8 +186,10 @@ func (c *component) SetBatchSize(patterns int) error {
 	return nil
 }
 
-// batch is the shape of a batch of patterns.
-func (c *component) batch() []int { return c.grid(c.batchSize) }
+// batch appends the shape of a batch of patterns.
+func (c *component) batch(to kernels.Shape) kernels.Shape {
+	return append(append(to, c.batchSize), c.pattern...)
+}
 
 // grid is the shape of a batch of so many patterns.
 func (c *component) grid(patterns int) kernels.Shape {

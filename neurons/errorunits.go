@@ -85,10 +85,11 @@ func (c *errorUnits) scaleFills() []op {
 	if c.scale == nil {
 		return nil
 	}
-	return c.fills(0, func() []int { return c.scaleShape }, c.derivScale)
+	return c.fills(0, func(to kernels.Shape) kernels.Shape { return append(to, c.scaleShape...) }, c.derivScale)
 }
 
-func noShape() []int { return []int{} }
+// noShape is that of a single number.
+func noShape(to kernels.Shape) kernels.Shape { return to }
 
 // operands are those of the kernels of these cells, in their order.
 func (c *errorUnits) operands() []*Compartment {

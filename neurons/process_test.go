@@ -416,9 +416,18 @@ func TestProcessAllocatesNothing(t *testing.T) {
 			must(t, err)
 			must(t, p.a.Target().SetFloat32s(count(800)))
 			must(t, process.Run(t.Context(), 4, 1))
-			if n := testing.AllocsPerRun(20, func() { must(t, process.Step(0, 1)) }); n != 0 {
-				t.Errorf("a step allocates %v times", n)
+			r, err := neurons.NewRewardErrorCell("r", 100, 0.5, neurons.In(p.context))
+			must(t, err)
+			anew, err := p.context.NewProcess("anew", []string{"a.reset", "b.reset", "r.reset", "a.advance_state", "b.advance_state", "r.advance_state"}, opts...)
+			must(t, err)
+			must(t, anew.Run(t.Context(), 4, 1))
+			for _, process := range []*neurons.Process{process, anew} {
+				must(t, process.Run(t.Context(), 4, 1))
+				if n := testing.AllocsPerRun(20, func() { must(t, process.Step(0, 1)) }); n != 0 {
+					t.Errorf("a step of %v allocates %v times", process.Methods(), n)
+				}
 			}
+			must(t, r.Reset())
 		}
 	})
 }

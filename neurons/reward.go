@@ -79,7 +79,7 @@ func (c *RewardErrorCell) makeMethods(alpha, rate float64, online bool) error {
 	alphaTake, err2 := factor("alpha", alpha)
 	rateKeep, err3 := factor("1 - 1/ema_window_len", 1-rate)
 	rateTake, err4 := factor("1/ema_window_len", rate)
-	if err := errors.Join(err1, err2, err3, err4, c.reward.setAll(c.batch(), 0)); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, c.reward.setAll(c.batch(nil), 0)); err != nil {
 		return err
 	}
 	advance := newStep(kernels.Reward,
@@ -97,7 +97,7 @@ func (c *RewardErrorCell) makeMethods(alpha, rate float64, online bool) error {
 	}
 	c.advance, c.evolve = c.does("advance_state", advance), c.does("evolve", evolve...)
 	c.reset = c.does("reset", append(c.fills(0, c.batch, c.mu, c.rpe, c.accumReward),
-		c.fills(0, func() []int { return []int{c.batchSize, 1} }, c.episodeSteps)...)...)
+		c.fills(0, func(to kernels.Shape) kernels.Shape { return append(to, c.batchSize, 1) }, c.episodeSteps)...)...)
 	c.wanted = []*Compartment{c.reward}
 	c.batched = []*Compartment{c.reward}
 	return c.Reset()

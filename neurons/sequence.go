@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"errorcell/backend"
+	"errorcell/kernels"
 )
 
 // sequence is ops that are done as a whole: all of them, or none if one cannot
@@ -344,19 +345,27 @@ func (o *consume) apply(*sequence) error                { o.comp.forget(); retur
 // fill is an op that makes all numbers of a compartment x.
 type fill struct {
 	comp  *Compartment
-	shape func() []int
+	shape appendShape
 	x     float64
+	room  kernels.Shape // for the shape
 }
 
+// appendShape appends a shape, of a batch as it is now, to another.
+type appendShape func(to kernels.Shape) kernels.Shape
+
 func (o *fill) touches(_, writes func(*Compartment)) { writes(o.comp) }
-func (o *fill) copy() op                             { return &fill{o.comp, o.shape, o.x} }
-func (o *fill) apply(*sequence) error                { return o.comp.setAll(o.shape(), o.x) }
+func (o *fill) copy() op                             { return &fill{comp: o.comp, shape: o.shape, x: o.x} }
+
+func (o *fill) apply(*sequence) error {
+	o.room = o.shape(o.room[:0])
+	return o.comp.setAll(o.room, o.x)
+}
 
 // fills are ops that make all numbers of compartments x.
-func (c *component) fills(x float64, shape func() []int, comps ...*Compartment) []op {
+func (c *component) fills(x float64, shape appendShape, comps ...*Compartment) []op {
 	ops := make([]op, len(comps))
 	for i, comp := range comps {
-		ops[i] = &fill{comp, shape, x}
+		ops[i] = &fill{comp: comp, shape: shape, x: x}
 	}
 	return ops
 }

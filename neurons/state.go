@@ -459,7 +459,7 @@ func (c *Compartment) isBatch() bool {
 	if m := c.of.method("reset"); m != nil {
 		for _, o := range m.ops {
 			if f, ok := o.(*fill); ok && f.comp == c {
-				return len(f.shape()) > 0
+				return len(f.shape(nil)) > 0
 			}
 		}
 	}

@@ -33,6 +33,8 @@ func NewContext(name string, opts ...Option) (*Context, error) {
 		return nil, x.fail(because(ErrArgument, "a context has no option %s", cfg.used[0]))
 	case err != nil:
 		return nil, x.fail(err)
+	case cfg.dtype != kernels.F32:
+		return nil, x.fail(because(ErrArgument, "a context has no option WithDType: each of its components may have another"))
 	case !validName(name):
 		return nil, x.fail(because(ErrArgument, nameRule, name))
 	case cfg.context != nil:

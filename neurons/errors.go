@@ -24,7 +24,8 @@ var (
 	ErrClosed      = backend.ErrClosed                 // use after Close
 )
 
-// Error says what is wrong with a component or with one of its compartments.
+// Error says what is wrong with a component or with one of its compartments; or
+// with a context or one of its processes, whose names stand in their places.
 type Error struct {
 	Component   string // empty if there is none yet
 	Compartment string // empty if the component as a whole is meant

@@ -42,6 +42,8 @@ func TestContextErrors(t *testing.T) {
 	wantError(t, err, neurons.ErrArgument, `a b: the name "a b": at least one letter`)
 	_, err = neurons.NewContext("x", neurons.WithBatchSize(2))
 	wantError(t, err, neurons.ErrArgument, "x: a context has no option WithBatchSize")
+	_, err = neurons.NewContext("x", neurons.WithDType(kernels.F64))
+	wantError(t, err, neurons.ErrArgument, "x: a context has no option WithDType")
 	_, err = neurons.NewContext("x", neurons.OnDevice("abacus"))
 	wantError(t, err, backend.ErrUnknownDevice, `x: device "abacus"`)
 	p := newPair(t, 3, neurons.OnDevice("cpu:generic,threads=1"))

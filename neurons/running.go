@@ -53,10 +53,10 @@ const progressEvery = 100 * time.Millisecond
 // Run runs the process a number of times and waits for the device to be done. dt
 // is the length of a step, and step i is given the time t = i*dt; see [From].
 //
-// Run ends early with an error when ctx is cancelled, between two steps, or when
-// a step, a callback or a recorder fails. The compartments then have the values
-// of the last step that was completed, whose number the error tells; the next
-// Run goes on from there.
+// Run ends early with an error when ctx is cancelled, between two steps (the error
+// is context.Cause(ctx)), or when a step, a callback or a recorder fails. The
+// compartments then have the values of the last step that was completed, whose
+// number the error tells; the next Run goes on from there.
 func (p *Process) Run(ctx context.Context, steps int, dt float64, opts ...RunOption) error {
 	if err := p.checkOpen(); err != nil {
 		return err

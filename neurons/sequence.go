@@ -361,7 +361,9 @@ func (o *fill) apply(*sequence) error {
 	return o.comp.setAll(o.room, o.x)
 }
 
-// fills are ops that make all numbers of compartments x.
+// fills are ops that make all numbers of compartments x, 0 or 1. The store keeps
+// those; another would be written at once, maybe to memory that a run needs which is
+// only noted.
 func (c *component) fills(x float64, shape appendShape, comps ...*Compartment) []op {
 	ops := make([]op, len(comps))
 	for i, comp := range comps {

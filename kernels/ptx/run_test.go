@@ -4,6 +4,7 @@ package ptx
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -38,14 +39,18 @@ func everyWay() func() way {
 }
 
 // TestOperands computes the catalogue's kernels with every combination of kinds
-// of operands.
+// of operands, in one of the types: the suite of backends has it in both.
 func TestOperands(t *testing.T) {
 	next := everyWay()
 	for _, k := range kernels.Catalogue() {
 		for i, combination := range combinations(k) {
 			cols := []int{37, 40}[i%2]
-			check(t, newCall[float32](k, 33, cols, combination, uint64(i)), next())
-			check(t, newCall[float64](k, 33, cols, combination, uint64(i)), next())
+			// Not by turns, which would give a kind of the last operand to one type.
+			if bits.OnesCount(uint(i))%2 == 0 {
+				check(t, newCall[float32](k, 33, cols, combination, uint64(i)), next())
+			} else {
+				check(t, newCall[float64](k, 33, cols, combination, uint64(i)), next())
+			}
 		}
 	}
 }
@@ -126,7 +131,11 @@ func TestSizes(t *testing.T) {
 		grids = grids[3*len(grids)/4:]
 	}
 	for i, grid := range grids {
-		for _, k := range append(kernels.Catalogue(), everything) {
+		for j, k := range append(kernels.Catalogue(), everything) {
+			// How lengths end is the same for all: each has its share of them.
+			if k != everything && k != kernels.Laplacian && (i+j)%3 != 0 {
+				continue
+			}
 			check(t, newCall[float32](k, grid[0], grid[1], full(k), uint64(i)), next())
 			check(t, newCall[float64](k, grid[0], grid[1], fewest(k), uint64(i)), next())
 		}

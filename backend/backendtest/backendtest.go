@@ -25,6 +25,19 @@ type Opener func() (backend.Device, error)
 // its tests are skipped with the reason.
 type Exception struct{ Topic, Reason string }
 
+// Quick are the topics to be excused from where the race detector has nothing to
+// find, in a short run with it: those of thousands of calls, which take minutes then.
+func Quick() []Exception {
+	if !raceEnabled || !testing.Short() {
+		return nil
+	}
+	var list []Exception
+	for _, topic := range []string{"Kernels", "Broadcast", "Sizes", "SpecialValues"} {
+		list = append(list, Exception{topic, "its many numbers take minutes under the race detector: run without -short or without -race"})
+	}
+	return list
+}
+
 // RunSpecs runs the suite on the device of each spec: see backend.Open.
 func RunSpecs(t *testing.T, specs ...string) {
 	for _, spec := range specs {

@@ -227,6 +227,9 @@ func TestFaultyDevice(t *testing.T) {
 }
 
 func TestFaultsAreFound(t *testing.T) {
+	if raceEnabled && testing.Short() {
+		t.Skip("what the suite finds is the same without -race: run without -short or without -race")
+	}
 	if _, err := exec.LookPath(os.Args[0]); err != nil {
 		t.Skipf("the test cannot start itself: %v", err)
 	}

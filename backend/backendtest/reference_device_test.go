@@ -26,7 +26,7 @@ func init() {
 
 func TestReferenceDevice(t *testing.T) {
 	Run(t, func() (backend.Device, error) { return backend.Open("reference") },
-		Exception{"Allocations", "the reference interpreter allocates every value"})
+		append(Quick(), Exception{"Allocations", "the reference interpreter allocates every value"})...)
 }
 
 func TestUnavailableDeviceIsSkipped(t *testing.T) {

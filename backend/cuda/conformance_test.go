@@ -21,15 +21,8 @@ import (
 // TestConformance runs the suite on the emulated GPU, or on the devices that
 // ERRORCELL_TEST_DEVICES names, such as "cuda:0 cuda:1".
 func TestConformance(t *testing.T) {
-	var except []backendtest.Exception
-	if raceEnabled && testing.Short() {
-		for _, topic := range []string{"Kernels", "Broadcast", "Sizes", "Large"} {
-			except = append(except, backendtest.Exception{
-				Topic: topic, Reason: "its many numbers take minutes under the race detector: run without -short or without -race"})
-		}
-	}
 	for _, spec := range strings.Fields(cmp.Or(os.Getenv("ERRORCELL_TEST_DEVICES"), emulatedSpec)) {
-		except := slices.Clone(except)
+		except := backendtest.Quick()
 		if strings.HasPrefix(spec, emulatedSpec) {
 			except = append(except, backendtest.Exception{
 				Topic: "Allocations", Reason: "the emulated GPU allocates: TestOverhead counts what this package does"})

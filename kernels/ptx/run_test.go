@@ -127,10 +127,10 @@ func TestSizes(t *testing.T) {
 			grids = append(grids, [2]int{rows, cols})
 		}
 	}
-	if testing.Short() {
-		grids = grids[3*len(grids)/4:]
-	}
 	for i, grid := range grids {
+		if testing.Short() && i%7 != 0 {
+			continue
+		}
 		for j, k := range append(kernels.Catalogue(), everything) {
 			// How lengths end is the same for all: each has its share of them.
 			if k != everything && k != kernels.Laplacian && (i+j)%3 != 0 {

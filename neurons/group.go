@@ -381,6 +381,7 @@ func (b *binder) join() (apart bool, err error) {
 		if kernel, err = kernels.Join(b.name(), b.inputs, b.parts, wanted); err != nil {
 			return true, nil
 		}
+		kernel = same(kernel)
 		g.joined[key] = kernel
 	}
 	var inputs []*Compartment

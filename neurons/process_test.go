@@ -545,6 +545,41 @@ func TestFusingJoins(t *testing.T) {
 	}
 }
 
+// kernelCounter is a device that counts the kernels that it has met.
+type kernelCounter struct {
+	backend.Device
+	met map[*kernels.Kernel]bool
+}
+
+func (d *kernelCounter) Compile(k *kernels.Kernel, sig kernels.Signature) (backend.Program, error) {
+	d.met[k] = true
+	return d.Device.Compile(k, sig)
+}
+
+// TestKernelsOfCircuits: circuits that are made anew on one device, and wired anew,
+// have the same kernels, each of which the device remembers.
+func TestKernelsOfCircuits(t *testing.T) {
+	dev := &kernelCounter{open(t, "cpu:generic,threads=1"), map[*kernels.Kernel]bool{}}
+	first := 0
+	for i := range 4 {
+		p := newPair(t, 3, neurons.On(dev))
+		fused, err := p.context.NewProcess("fused", p.process.Methods(), neurons.Fusing(true))
+		must(t, err)
+		must(t, p.a.Target().SetFloat32s(count(6)))
+		for range 2 {
+			must(t, p.process.Run(t.Context(), 2, 1))
+			must(t, fused.Run(t.Context(), 2, 1))
+			must(t, neurons.Disconnect(p.a.Mean()))
+			must(t, neurons.Connect(neurons.Negation(p.b.DerivMean()), p.a.Mean(), neurons.Additive))
+		}
+		if i == 0 {
+			first = len(dev.met)
+		} else if len(dev.met) != first {
+			t.Errorf("circuit %d: the device has met %d kernels, not %d", i, len(dev.met), first)
+		}
+	}
+}
+
 // TestReplay: a device that can record replays every step but the first few, to
 // the same bits, and loses no recording.
 func TestReplay(t *testing.T) {

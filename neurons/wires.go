@@ -282,7 +282,7 @@ func (w *wire) makeOps() error {
 	if join != nil {
 		inputs = append([]*Compartment{w.dst}, inputs...)
 	}
-	s := newStep(kernel, inputs, []*Compartment{w.dst})
+	s := newStep(same(kernel), inputs, []*Compartment{w.dst})
 	s.fail = func(err error) error { return w.dst.fail(wireError(w.src, err)) }
 	w.ops = append(w.ops, s)
 	return nil

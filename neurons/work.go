@@ -1,7 +1,9 @@
 package neurons
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 
 	"errorcell/backend"
 	"errorcell/kernels"
@@ -19,6 +21,16 @@ type work struct {
 
 	in, out []backend.Buffer // of the run that is being started
 	next    []*array         // what it computes, for the owner to adopt
+}
+
+// met are the kernels of wires and groups, by what they compute.
+var met sync.Map
+
+// same is the first kernel that computes what k does. A device keeps a program for
+// each kernel that it has met, so a circuit that is wired anew must not bring new ones.
+func same(k *kernels.Kernel) *kernels.Kernel {
+	first, _ := met.LoadOrStore(fmt.Sprint(k.Name(), k.Inputs(), k.Nodes(), k.Outputs()), k)
+	return first.(*kernels.Kernel)
 }
 
 // result is where a result goes.

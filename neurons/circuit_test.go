@@ -3,10 +3,14 @@
 package neurons_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"errorcell/backend"
@@ -215,6 +219,129 @@ func (c *circuit) state(t testing.TB) string {
 		}
 	}
 	return s.String()
+}
+
+// change does to a circuit what a program may do between two steps.
+func (c *circuit) change(t testing.TB, path string) {
+	switch c.source.IntN(6) {
+	case 0:
+		c.batch = 1 + c.source.IntN(5)
+		must(t, c.context.SetBatchSize(c.batch))
+	case 1:
+		dst := c.any()
+		must(t, neurons.Disconnect(dst))
+		delete(c.wired, dst)
+	case 2:
+		src, dst := neurons.Source(c.any()), c.any()
+		if c.source.IntN(2) == 0 {
+			src = neurons.Summation(src, c.any(), dst)
+		}
+		rule := neurons.Rule(c.source.IntN(2))
+		must(t, neurons.Connect(src, dst, rule))
+		c.wired[dst] = c.wired[dst] || rule == neurons.Overwrite
+	case 3:
+		must(t, c.context.Save(path))
+	case 4:
+		if err := c.context.Load(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			wantError(t, err, neurons.ErrState, "circuit: ") // of another batch
+		}
+	case 5:
+		if comp := c.any(); !c.wired[comp] && comp.IsSet() {
+			comp.View()
+			must(t, comp.Resize(comp.Shape()...))
+		}
+	}
+}
+
+// TestProcessThroughChanges: a process gives the bits of its calls also when
+// batches, wires and values change between the steps, and no memory is lost.
+func TestProcessThroughChanges(t *testing.T) {
+	circuits := uint64(60)
+	if testing.Short() {
+		circuits = 20
+	}
+	steps := 0
+	for seed := range circuits {
+		dtypes := []kernels.DType{kernels.F32, kernels.F32 + kernels.DType(seed%2)}
+		folder := t.TempDir()
+		var devices []*remote
+		start := func(opts ...neurons.ProcessOption) *circuit {
+			devices = append(devices, &remote{Device: open(t, "cpu:generic,threads=1")})
+			return randomCircuitIn(t, seed, devices[len(devices)-1], dtypes, opts...)
+		}
+		hand, fused, apart := start(), start(neurons.Fusing(true)), start(neurons.Fusing(false))
+		for step := range 30 {
+			for name, c := range map[string]*circuit{"hand": hand, "fused": fused, "apart": apart} {
+				if step%3 == 0 {
+					c.disturb(t)
+					c.change(t, filepath.Join(folder, name))
+				}
+			}
+			before := fused.state(t)
+			err, errFused, errApart := hand.byHand(), fused.process.Step(0, 1), apart.process.Step(0, 1)
+			if err != nil {
+				for _, c := range []*circuit{fused, apart} {
+					if now := c.state(t); now != before {
+						t.Fatalf("seed %d, step %d, %v: a step that failed, %v, changed something: %s", seed, step, hand.calls, err, difference(now, before))
+					}
+				}
+				break // what was called by hand before the failure has changed something
+			}
+			must(t, errFused)
+			must(t, errApart)
+			steps++
+			want := hand.state(t)
+			for name, c := range map[string]*circuit{"fused": fused, "unfused": apart} {
+				if got := c.state(t); got != want {
+					t.Fatalf("seed %d, step %d, %v: %s differs from by hand: %s", seed, step, hand.calls, name, difference(got, want))
+				}
+			}
+		}
+		for i, c := range []*circuit{hand, fused, apart} {
+			must(t, c.context.Close())
+			if n := devices[i].buffers; n != 0 {
+				t.Errorf("seed %d: %d buffers are open", seed, n)
+			}
+		}
+	}
+	t.Logf("%d steps", steps)
+	if steps < 5*int(circuits) {
+		t.Errorf("only %d steps worked", steps)
+	}
+}
+
+// TestTwoContextsShareADevice: in a goroutine each, to the same bits.
+func TestTwoContextsShareADevice(t *testing.T) {
+	for _, spec := range []string{"cpu:threads=3", "cpu:generic,threads=2"} {
+		dev := open(t, spec)
+		folder := t.TempDir()
+		states := make([]string, 4)
+		var group sync.WaitGroup
+		for i := range states {
+			group.Go(func() {
+				c := randomCircuit(t, 7, dev, neurons.Fusing(i%2 == 0))
+				rec, err := neurons.NewRecorder(1, c.any())
+				if err == nil {
+					err = c.process.Run(t.Context(), 50, 1, neurons.RecordTo(rec))
+				}
+				path := filepath.Join(folder, fmt.Sprint(i))
+				if err == nil {
+					err = errors.Join(c.context.Save(path), c.context.Load(path), c.context.SetBatchSize(3), c.process.Run(t.Context(), 50, 1))
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				states[i] = c.state(t)
+			})
+		}
+		group.Wait()
+		for _, s := range states {
+			if s != states[0] || s == "" {
+				t.Errorf("%s: contexts side by side differ: %s", spec, difference(s, states[0]))
+			}
+		}
+	}
 }
 
 // TestStepWithoutMemory: a step that finds no memory changes nothing, neither one

@@ -65,7 +65,11 @@ func (x *Context) fail(err error) error { return named(x.name, err) }
 
 func (x *Context) checkOpen() error {
 	if x == nil || x.dev == nil {
-		return &Error{Err: because(ErrClosed, "the context is closed")}
+		e := &Error{Err: because(ErrClosed, "the context is closed")}
+		if x != nil {
+			e.Component = x.name
+		}
+		return e
 	}
 	return nil
 }

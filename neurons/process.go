@@ -92,7 +92,11 @@ func (p *Process) Methods() []string {
 
 func (p *Process) checkOpen() error {
 	if p == nil || p.context == nil {
-		return &Error{Err: because(ErrClosed, "the process is closed")}
+		e := &Error{Err: because(ErrClosed, "the process is closed")}
+		if p != nil {
+			e.Component = p.name
+		}
+		return e
 	}
 	if err := p.context.checkOpen(); err != nil {
 		return err

@@ -96,12 +96,14 @@ func TestContextErrors(t *testing.T) {
 	}
 	must(t, p.context.Close())
 	must(t, p.context.Close())
-	wantError(t, p.process.Step(0, 1), neurons.ErrClosed, "the process is closed")
-	wantError(t, p.process.Run(t.Context(), 1, 1), neurons.ErrClosed, "the process is closed")
-	wantError(t, p.context.Reset(), neurons.ErrClosed, "the context is closed")
-	wantError(t, p.context.SetBatchSize(2), neurons.ErrClosed, "the context is closed")
-	wantError(t, p.context.VerifyConnections(), neurons.ErrClosed, "the context is closed")
+	wantError(t, p.process.Step(0, 1), neurons.ErrClosed, "advance: the process is closed")
+	wantError(t, p.process.Run(t.Context(), 1, 1), neurons.ErrClosed, "advance: the process is closed")
+	wantError(t, p.context.Reset(), neurons.ErrClosed, "circuit: the context is closed")
+	wantError(t, p.context.SetBatchSize(2), neurons.ErrClosed, "circuit: the context is closed")
+	wantError(t, p.context.VerifyConnections(), neurons.ErrClosed, "circuit: the context is closed")
 	wantError(t, p.a.AdvanceState(0, 1), neurons.ErrClosed, "a: closed")
+	wantError(t, (*neurons.Context)(nil).Reset(), neurons.ErrClosed, "the context is closed")
+	wantError(t, (*neurons.Process)(nil).Step(0, 1), neurons.ErrClosed, "the process is closed")
 	_, err = neurons.NewGaussianErrorCell("c", 3, neurons.In(p.context))
 	wantError(t, err, neurons.ErrClosed, "c: ")
 }
@@ -282,7 +284,7 @@ func TestRun(t *testing.T) {
 		}
 		return nil
 	}))
-	wantError(t, err, neurons.ErrClosed, "circuit.advance: after 3 of 10 steps: the process is closed")
+	wantError(t, err, neurons.ErrClosed, "circuit.advance: after 3 of 10 steps: advance: the process is closed")
 
 	last := [2]int{}
 	must(t, p.process.Run(t.Context(), 3, 1, neurons.OnProgress(func(done, of int) { last = [2]int{done, of} }),

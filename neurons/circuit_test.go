@@ -391,6 +391,30 @@ func TestStepWithoutMemory(t *testing.T) {
 	}
 }
 
+// TestStepWithLittleMemory: after a step that found no memory, the next needs no more
+// than it would have.
+func TestStepWithLittleMemory(t *testing.T) {
+	dev := &remote{Device: open(t, "cpu:generic,threads=1")}
+	x := newContext(t, neurons.On(dev))
+	r, err := neurons.NewRewardErrorCell("r", 3, 0.5, neurons.In(x))
+	must(t, err)
+	p, err := x.NewProcess("p", []string{"r.advance_state"})
+	must(t, err)
+	must(t, r.Reward().SetFloat32s(count(3)))
+	must(t, p.Run(t.Context(), 4, 1))
+	for _, n := range []int{6, 3} { // what waits goes back
+		must(t, r.Reward().SetFloat32s(count(n)))
+	}
+	before := dev.buffers
+	dev.room = 1
+	wantError(t, p.Step(0, 1), backend.ErrMemory, "r.")
+	dev.room = 4
+	must(t, p.Step(0, 1))
+	if n := dev.buffers - before; n > 3 {
+		t.Errorf("a step in place takes %d buffers", n)
+	}
+}
+
 // difference is the first line in which two states differ.
 func difference(got, want string) string {
 	w := strings.Split(want, "\n")

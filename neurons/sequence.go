@@ -85,8 +85,8 @@ func (s *sequence) run() error {
 			err = s.repeat()
 		}
 	}
-	if err != nil {
-		s.entry = nil
+	if err != nil && s.started {
+		s.entry = nil // to find out what that has come to, and how to go on
 	}
 	return err
 }

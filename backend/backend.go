@@ -89,9 +89,16 @@ type Program interface {
 // Recorder is a Device that can repeat a sequence of runs with one call, at less
 // cost than each of them has.
 type Recorder interface {
-	// Record calls runs, which calls Run of programs of this device; they are
-	// noted and not computed. Nobody else may use the device meanwhile.
-	Record(runs func() error) (Recording, error)
+	// Record makes a recording of runs of this device's programs, which it does not
+	// compute. Others may use the device meanwhile.
+	Record(runs []Run) (Recording, error)
+}
+
+// Run is a run of a program, with what [Program.Run] is given.
+type Run struct {
+	Program         Program
+	Rows, Cols      int
+	Inputs, Outputs []Buffer
 }
 
 // Recording is a sequence of runs on the buffers that it was recorded with.

@@ -19,7 +19,7 @@ type replays struct {
 
 // replay is a queue that has been met before.
 type replay struct {
-	runs      []launch
+	runs      []backend.Run
 	recording backend.Recording // nil until it is met again
 }
 
@@ -35,11 +35,11 @@ func (r *replays) run(dev backend.Device, queue []launch) (done bool, err error)
 		return false, nil
 	}
 	for _, p := range r.known {
-		if !slices.EqualFunc(p.runs, queue, launch.equal) {
+		if !slices.EqualFunc(queue, p.runs, launch.is) {
 			continue
 		}
 		if p.recording == nil {
-			if p.recording, err = recorder.Record(func() error { _, err := start(p.runs); return err }); err != nil {
+			if p.recording, err = recorder.Record(p.runs); err != nil {
 				r.off = true // whatever it is, the runs themselves will say if it concerns them
 				return false, nil
 			}
@@ -59,8 +59,8 @@ func (r *replays) run(dev backend.Device, queue []launch) (done bool, err error)
 func (r *replays) meet(queue []launch) {
 	p := &replay{}
 	for _, l := range queue {
-		l.in, l.out = slices.Clone(l.in), slices.Clone(l.out)
-		p.runs = append(p.runs, l)
+		l.Inputs, l.Outputs = slices.Clone(l.Inputs), slices.Clone(l.Outputs)
+		p.runs = append(p.runs, l.Run)
 	}
 	if len(r.known) < maxReplays {
 		r.known = append(r.known, p)
@@ -84,7 +84,8 @@ func (r *replays) close() error {
 	return errors.Join(errs...)
 }
 
-func (l launch) equal(m launch) bool {
-	return l.program == m.program && l.rows == m.rows && l.cols == m.cols &&
-		slices.Equal(l.in, m.in) && slices.Equal(l.out, m.out)
+// is reports whether the launch is of this run.
+func (l launch) is(r backend.Run) bool {
+	return l.Program == r.Program && l.Rows == r.Rows && l.Cols == r.Cols &&
+		slices.Equal(l.Inputs, r.Inputs) && slices.Equal(l.Outputs, r.Outputs)
 }

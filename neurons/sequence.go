@@ -29,10 +29,8 @@ type sequence struct {
 
 // launch is a run that is to be started.
 type launch struct {
-	of         *component // whose it is, for errors
-	program    backend.Program
-	rows, cols int
-	in, out    []backend.Buffer
+	of *component // whose it is, for errors
+	backend.Run
 }
 
 // saved is what a compartment held.
@@ -235,8 +233,8 @@ func (s *sequence) trim() error {
 }
 
 // launch notes a run that is to be started.
-func (s *sequence) launch(of *component, program backend.Program, rows, cols int, in, out []backend.Buffer) {
-	s.queue = append(s.queue, launch{of, program, rows, cols, in, out})
+func (s *sequence) launch(of *component, run backend.Run) {
+	s.queue = append(s.queue, launch{of, run})
 }
 
 // flush starts the runs that were noted.
@@ -257,7 +255,7 @@ func (s *sequence) flush() error {
 func start(queue []launch) (n int, err error) {
 	for n := range queue {
 		l := &queue[n]
-		if err := l.program.Run(l.rows, l.cols, l.in, l.out); err != nil {
+		if err := l.Program.Run(l.Rows, l.Cols, l.Inputs, l.Outputs); err != nil {
 			return n, l.of.fail(err)
 		}
 	}

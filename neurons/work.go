@@ -77,7 +77,9 @@ func (w *work) start(q *sequence) error {
 		}
 		return err
 	}
-	q.launch(w.results[0].comp.of, w.program, w.binding.Rows, w.binding.Cols, w.in, w.out)
+	q.launch(w.results[0].comp.of, backend.Run{
+		Program: w.program, Rows: w.binding.Rows, Cols: w.binding.Cols, Inputs: w.in, Outputs: w.out,
+	})
 	return nil
 }
 

@@ -43,8 +43,7 @@ type device struct {
 	programs map[programKey]*program
 	modules  map[string]cu.Module // by their text
 
-	recording atomic.Pointer[recording] // what is being recorded
-	graphs    graphs
+	graphs graphs
 }
 
 type programKey struct {

@@ -24,7 +24,7 @@ func everyCall(d *device, j *job, g backend.Recording) map[string]func() error {
 		"Compile":   func() error { _, err := d.Compile(j.kernel, j.Signature); return err },
 		"Sync":      d.Sync,
 		"Elapsed":   func() error { _, err := d.Elapsed(func() error { return nil }); return err },
-		"Record":    func() error { _, err := d.Record(func() error { return nil }); return err },
+		"Record":    func() error { _, err := d.Record(nil); return err },
 		"Recording": g.Run,
 		"Run":       j.run,
 		"ReadAt":    func() error { _, err := j.in[0].ReadAt(make([]byte, 4), 0); return err },
@@ -61,7 +61,7 @@ func ready(t *testing.T) (*device, *emulator.GPU, *job, backend.Recording) {
 	t.Helper()
 	d, gpu := openOn(t, emulator.Config{}, 0)
 	j := load(t, d, randomCall(t, everySum, kernels.Shape{5, 70}))
-	g, err := d.Record(j.run)
+	g, err := d.Record(runs(j))
 	must(t, err)
 	must(t, g.Run())
 	j.check()
@@ -170,7 +170,7 @@ func TestFaultsEverywhere(t *testing.T) {
 			return err
 		}
 		defer j.close()
-		g, err := d.Record(j.run)
+		g, err := d.Record(runs(j))
 		if err != nil {
 			return err
 		}

@@ -160,6 +160,15 @@ func tryLoad(dev backend.Device, c *call) (*job, error) {
 
 func (j *job) run() error { return j.program.Run(j.Rows, j.Cols, j.in, j.out) }
 
+// runs are the runs of jobs, to be recorded.
+func runs(jobs ...*job) []backend.Run {
+	var all []backend.Run
+	for _, j := range jobs {
+		all = append(all, backend.Run{Program: j.program, Rows: j.Rows, Cols: j.Cols, Inputs: j.in, Outputs: j.out})
+	}
+	return all
+}
+
 // reset clears the results.
 func (j *job) reset() {
 	j.t.Helper()

@@ -47,7 +47,7 @@ func newLaunches(t testing.TB) launches {
 	d, err := newDevice("cuda:emulated", dev, 0, &emulation{gpu, dev})
 	must(t, err)
 	j := load(t, d, randomCall(t, kernels.Laplacian, kernels.Shape{32, 32}))
-	g, err := d.Record(j.run)
+	g, err := d.Record(runs(j))
 	must(t, err)
 	must(t, j.run())
 	must(t, d.enter()) // for the plain launch, and so no Close before leave

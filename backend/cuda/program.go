@@ -98,24 +98,35 @@ func (p *program) Run(rows, cols int, inputs, outputs []backend.Buffer) error {
 		return err
 	}
 	defer d.leave()
-	if err := backend.CheckRun(d, p.plan, rows, cols, inputs, outputs); err != nil {
-		return err
-	}
-	if err := p.hold(inputs, outputs); err != nil {
-		return err
-	}
-	defer release(inputs, outputs)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l, err := p.prepare(rows, cols)
+	l, err := p.begin(rows, cols, inputs, outputs)
 	if err != nil {
 		return err
 	}
-	if r := d.recording.Load(); r != nil {
-		r.add(p, l, rows, cols, inputs, outputs)
-		return nil
-	}
+	defer p.end(inputs, outputs)
 	return p.start(l, rows, cols, inputs, outputs)
+}
+
+// begin checks a run and makes room for it. Until end, its buffers are held and
+// nobody else starts the program.
+func (p *program) begin(rows, cols int, inputs, outputs []backend.Buffer) (*lowered, error) {
+	if err := backend.CheckRun(p.dev, p.plan, rows, cols, inputs, outputs); err != nil {
+		return nil, err
+	}
+	if err := p.hold(inputs, outputs); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	l, err := p.prepare(rows, cols)
+	if err != nil {
+		p.end(inputs, outputs)
+		return nil, err
+	}
+	return l, nil
+}
+
+func (p *program) end(inputs, outputs []backend.Buffer) {
+	p.mu.Unlock()
+	release(inputs, outputs)
 }
 
 // hold holds the buffers of a run until release. One that is closed, or only

@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -13,12 +14,7 @@ import (
 	"errorcell/backend/cuda/driver"
 )
 
-// recording is a sequence of runs on its way to becoming a graph.
-type recording struct {
-	mu   sync.Mutex
-	runs []recordedRun
-}
-
+// recordedRun is a run that can be started again and again.
 type recordedRun struct {
 	program         *program
 	lowered         *lowered
@@ -26,17 +22,9 @@ type recordedRun struct {
 	inputs, outputs []backend.Buffer
 }
 
-func (r *recording) add(p *program, l *lowered, rows, cols int, inputs, outputs []backend.Buffer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.runs = append(r.runs, recordedRun{p, l, rows, cols, slices.Clone(inputs), slices.Clone(outputs)})
-}
-
-var errRecording = errors.New("a recording is being made: one cannot begin before it ends")
-
 // Record is backend.Recorder's: the runs become one CUDA graph. Their scratch
-// memory is allocated while they are noted, since a capture must not allocate.
-func (d *device) Record(runs func() error) (backend.Recording, error) {
+// memory is allocated before, since a capture must not allocate.
+func (d *device) Record(runs []backend.Run) (backend.Recording, error) {
 	noted, err := d.note(runs)
 	if err != nil {
 		return nil, err
@@ -55,18 +43,26 @@ func (d *device) Record(runs func() error) (backend.Recording, error) {
 	return g, nil
 }
 
-func (d *device) note(runs func() error) ([]recordedRun, error) {
-	noted := &recording{}
-	if !d.recording.CompareAndSwap(nil, noted) {
-		return nil, &backend.Error{Device: d.name, Err: errRecording}
-	}
-	defer d.recording.Store(nil)
-	if err := runs(); err != nil {
+// note makes all runs ready.
+func (d *device) note(runs []backend.Run) ([]recordedRun, error) {
+	if err := d.enter(); err != nil {
 		return nil, err
 	}
-	noted.mu.Lock()
-	defer noted.mu.Unlock()
-	return slices.Clone(noted.runs), nil // without what a run in another goroutine may still add
+	defer d.leave()
+	noted := make([]recordedRun, len(runs))
+	for i, r := range runs {
+		p, ok := r.Program.(*program)
+		if !ok || p.dev != d {
+			return nil, &backend.Error{Device: d.name, Err: fmt.Errorf("run %d of a recording: its program: %w", i, backend.ErrForeign)}
+		}
+		l, err := p.begin(r.Rows, r.Cols, r.Inputs, r.Outputs)
+		if err != nil {
+			return nil, err
+		}
+		p.end(r.Inputs, r.Outputs)
+		noted[i] = recordedRun{p, l, r.Rows, r.Cols, slices.Clone(r.Inputs), slices.Clone(r.Outputs)}
+	}
+	return noted, nil
 }
 
 func (d *device) capture(runs []recordedRun) (cu.ExecGraph, error) {

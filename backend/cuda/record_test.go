@@ -4,6 +4,7 @@ package cuda
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestRecording(t *testing.T) {
 	d, _ := openOn(t, emulator.Config{}, 0)
 	sums := load(t, d, randomCall(t, everySum, kernels.Shape{7, 130}))
 	signs := load(t, d, randomCall(t, kernels.Laplacian, kernels.Shape{7, 130}))
-	g, err := d.Record(func() error { return errors.Join(sums.run(), signs.run(), sums.run()) })
+	g, err := d.Record(runs(sums, signs, sums))
 	must(t, err)
 	got := make([]float32, len(sums.want[0]))
 	must(t, backend.Download(sums.out[0], got))
@@ -63,7 +64,7 @@ func TestRecording(t *testing.T) {
 	replay()
 
 	t.Run("two at a time", func(t *testing.T) {
-		h, err := d.Record(sums.run)
+		h, err := d.Record(runs(sums))
 		must(t, err)
 		for range 3 {
 			must(t, g.Run())
@@ -74,37 +75,31 @@ func TestRecording(t *testing.T) {
 		replay()
 	})
 	t.Run("of nothing", func(t *testing.T) {
-		h, err := d.Record(func() error { return nil })
+		h, err := d.Record(nil)
 		must(t, err)
 		must(t, h.Run())
 		must(t, h.Close())
 	})
 	t.Run("that fails", func(t *testing.T) {
-		failure := errors.New("failure")
-		if _, err := d.Record(func() error { return failure }); err != failure {
-			t.Errorf("Record gives %v", err)
-		}
-		if _, err := d.Record(func() error { return sums.program.Run(1, 2, sums.in, sums.out) }); !errors.Is(err, backend.ErrShape) {
+		wrong := runs(sums)
+		wrong[0].Rows = 1
+		if _, err := d.Record(wrong); !errors.Is(err, backend.ErrShape) {
 			t.Errorf("Record of a wrong run gives %v", err)
 		}
-		func() {
-			defer func() { recover() }()
-			d.Record(func() error { panic("of the caller's") })
-		}()
-		must(t, sums.run()) // it is not recorded
-		sums.check()
-	})
-	t.Run("in another", func(t *testing.T) {
-		within(t, func() {
-			_, err := d.Record(func() error { _, err := d.Record(sums.run); return err })
-			if !errors.Is(err, errRecording) {
-				t.Errorf("Record in Record gives %v", err)
+		other, _ := openOn(t, emulator.Config{}, 0)
+		for _, program := range []backend.Program{nil, load(t, other, sums.call).program} {
+			wrong := runs(sums)
+			wrong[0].Program = program
+			if _, err := d.Record(wrong); !errors.Is(err, backend.ErrForeign) {
+				t.Errorf("Record of a program that is not the device's gives %v", err)
 			}
-		})
+		}
+		must(t, sums.run())
+		sums.check()
 	})
 	t.Run("closed buffer", func(t *testing.T) {
 		j := load(t, d, randomCall(t, everySum, kernels.Shape{2, 3}))
-		h, err := d.Record(j.run)
+		h, err := d.Record(runs(j))
 		must(t, err)
 		must(t, j.out[1].Close())
 		if err := h.Run(); !errors.Is(err, backend.ErrClosed) {
@@ -115,11 +110,7 @@ func TestRecording(t *testing.T) {
 				t.Errorf("%d calls use a buffer", n)
 			}
 		}
-		if _, err := d.Record(func() error {
-			j := load(t, d, j.call)
-			defer j.close()
-			return j.run()
-		}); !errors.Is(err, backend.ErrClosed) {
+		if _, err := d.Record(runs(j)); !errors.Is(err, backend.ErrClosed) {
 			t.Errorf("a recording of what is closed gives %v", err)
 		}
 		must(t, h.Close())
@@ -169,14 +160,7 @@ func TestRecordBesideCopies(t *testing.T) {
 	})
 	for range 20 {
 		j.reset()
-		g, err := d.Record(func() error { // long enough for a copy to come in between
-			for range 200 {
-				if err := j.run(); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		g, err := d.Record(slices.Repeat(runs(j), 200)) // long enough for a copy to come in between
 		must(t, err)
 		must(t, g.Run())
 		j.check()
@@ -184,6 +168,46 @@ func TestRecordBesideCopies(t *testing.T) {
 	}
 	close(stop)
 	group.Wait()
+}
+
+// TestRecordBesideRuns: what another goroutine runs meanwhile is computed, and is
+// no part of the graph.
+func TestRecordBesideRuns(t *testing.T) {
+	d, _ := openOn(t, emulator.Config{}, 0)
+	c := randomCall(t, kernels.Laplacian, kernels.Shape{3, 50})
+	recorded, other := load(t, d, c), load(t, d, c)
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		zeros := make([]float32, len(other.want[0]))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := errors.Join(backend.Upload(other.out[0], zeros), other.run(), other.compare()); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	var open []backend.Recording
+	for range 20 {
+		g, err := d.Record(slices.Repeat(runs(recorded), 200))
+		must(t, err)
+		open = append(open, g)
+	}
+	close(stop)
+	group.Wait()
+	other.reset()
+	for _, g := range open {
+		must(t, errors.Join(g.Run(), g.Close()))
+	}
+	recorded.check()
+	if got := make([]float32, len(other.want[0])); backend.Download(other.out[0], got) != nil || slices.ContainsFunc(got, func(x float32) bool { return x != 0 }) {
+		t.Error("a recording has computed what it is not of")
+	}
 }
 
 // TestEverythingAtOnce: calls of all kinds from many goroutines, and then the
@@ -197,7 +221,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	for range rounds {
 		d, _ := openOn(t, emulator.Config{}, 0)
 		shared := load(t, d, c)
-		g, err := d.Record(shared.run)
+		g, err := d.Record(runs(shared))
 		must(t, err)
 		within(t, func() {
 			var group sync.WaitGroup
@@ -208,9 +232,8 @@ func TestEverythingAtOnce(t *testing.T) {
 						if errors.Is(err, backend.ErrClosed) && errors.Is(d.Sync(), backend.ErrClosed) {
 							return
 						}
-						// A run that another goroutine's Record has caught may
-						// have its buffers closed.
-						if err != nil && !errors.Is(err, errRecording) && !errors.Is(err, backend.ErrClosed) {
+						// Way 4 closes its buffers meanwhile.
+						if err != nil && !errors.Is(err, backend.ErrClosed) {
 							t.Error(err)
 							return
 						}
@@ -241,7 +264,7 @@ func use(d *device, c *call, g backend.Recording, way int) error {
 	defer j.close()
 	switch way {
 	case 0:
-		h, err := d.Record(j.run)
+		h, err := d.Record(runs(j))
 		if err != nil {
 			return err
 		}

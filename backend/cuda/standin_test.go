@@ -191,7 +191,7 @@ func (r *standInReport) measure(d *device) error {
 	if err := j.run(); err != nil {
 		return err
 	}
-	g, err := d.Record(j.run) // which Close shall find open
+	g, err := d.Record(runs(j)) // which Close shall find open
 	if err != nil {
 		return err
 	}

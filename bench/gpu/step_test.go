@@ -8,6 +8,7 @@ package gpu
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -56,7 +57,7 @@ func copyStep(b *testing.B, n int) {
 
 func oneByOne(b *testing.B, n int) {
 	dev := open(b)
-	step := newStep(b, dev, n)
+	step := start(newStep(b, dev, n))
 	b.ResetTimer()
 	for range b.N {
 		if err := step(); err != nil {
@@ -85,7 +86,7 @@ func inGraph(b *testing.B, n int) {
 }
 
 // newStep makes a step of n elements ready, and runs it once.
-func newStep(b *testing.B, dev backend.Device, n int) (step func() error) {
+func newStep(b *testing.B, dev backend.Device, n int) backend.Run {
 	batch := rows
 	if n%rows != 0 {
 		batch = 1
@@ -114,10 +115,14 @@ func newStep(b *testing.B, dev backend.Device, n int) (step func() error) {
 	for i, shape := range binding.Outputs {
 		outputs[i] = buffer(shape.Len())
 	}
-	step = func() error { return program.Run(binding.Rows, binding.Cols, inputs, outputs) }
-	must(b, step())
+	step := backend.Run{Program: program, Rows: binding.Rows, Cols: binding.Cols, Inputs: inputs, Outputs: outputs}
+	must(b, start(step)())
 	must(b, dev.Sync())
 	return step
+}
+
+func start(r backend.Run) func() error {
+	return func() error { return r.Program.Run(r.Rows, r.Cols, r.Inputs, r.Outputs) }
 }
 
 // fill writes numbers to a buffer, of which a quarter are the same for all seeds;
@@ -139,19 +144,12 @@ func fill(b *testing.B, buf backend.Buffer, seed uint64) {
 	}
 }
 
-func record(b *testing.B, dev backend.Device, step func() error, times int) backend.Recording {
+func record(b *testing.B, dev backend.Device, step backend.Run, times int) backend.Recording {
 	recorder, ok := dev.(backend.Recorder)
 	if !ok {
 		b.Fatalf("device %q makes no graphs", dev.Name())
 	}
-	graph, err := recorder.Record(func() error {
-		for range times {
-			if err := step(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	graph, err := recorder.Record(slices.Repeat([]backend.Run{step}, times))
 	must(b, err)
 	b.Cleanup(func() { graph.Close() })
 	must(b, graph.Run())
@@ -164,7 +162,7 @@ func BenchmarkLaunch(b *testing.B) {
 	const n = 1024
 	b.Run("impl=run", func(b *testing.B) {
 		dev := open(b)
-		inBursts(b, dev, newStep(b, dev, n))
+		inBursts(b, dev, start(newStep(b, dev, n)))
 	})
 	b.Run("impl=graph", func(b *testing.B) {
 		dev := open(b)
@@ -172,7 +170,7 @@ func BenchmarkLaunch(b *testing.B) {
 	})
 	b.Run("impl=wait", func(b *testing.B) {
 		dev := open(b)
-		step := newStep(b, dev, n)
+		step := start(newStep(b, dev, n))
 		b.ResetTimer()
 		for range b.N {
 			if err := step(); err != nil {

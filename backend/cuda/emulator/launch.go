@@ -101,6 +101,7 @@ func (l *launch) run(ctx context.Context) error {
 			}
 		}()
 		b := newBlock(l, sm)
+		defer b.release()
 		for !l.stop.Load() {
 			i := next.Add(1) - 1
 			if i >= l.blocks {
@@ -197,6 +198,14 @@ func newBlock(l *launch, sm int) *block {
 		b.barriers[i].arrived, b.barriers[i].begun = make([]uint32, len(b.warps)), make([]uint32, len(b.warps))
 	}
 	return b
+}
+
+// release leaves the registers to later launches.
+func (b *block) release() {
+	for _, w := range b.warps {
+		r := w.registers
+		b.launch.fn.spare.Put(&r)
+	}
 }
 
 // run runs one block of the grid.

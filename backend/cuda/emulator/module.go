@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Module is a PTX text that was loaded.
@@ -41,8 +42,9 @@ type Function struct {
 	order      []int32 // of each instruction: see flow.go
 	leader     []bool  // whether an instruction begins a basic block
 	rows       []rowInit
-	predicates []string // their names; the first is always true
-	ordered    bool     // has fences or other instructions that order memory between threads
+	predicates []string  // their names; the first is always true
+	ordered    bool      // has fences or other instructions that order memory between threads
+	spare      sync.Pool // of *registers, of warps that have ended
 }
 
 // A Param is one parameter of a kernel.

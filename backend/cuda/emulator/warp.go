@@ -41,28 +41,40 @@ type warp struct {
 	pc    int32 // being executed
 	steps uint64
 
-	regs    []lanes
-	set     []uint32 // of each register, the lanes that have written it
-	preds   []uint32
-	predSet []uint32
-	carry   uint32 // the carry flag of add.cc and its like
+	registers
+	carry uint32 // the carry flag of add.cc and its like
 
 	cache *region // the region that the last access has hit
 	order warpOrder
 }
 
+// registers are those of a warp. A warp of a later launch of the function may take
+// them over: constants stay, and what is not set cannot be read.
+type registers struct {
+	regs    []lanes
+	set     []uint32 // of each register, the lanes that have written it
+	preds   []uint32
+	predSet []uint32
+}
+
+func newRegisters(fn *Function) registers {
+	if r, ok := fn.spare.Get().(*registers); ok {
+		return *r
+	}
+	r := registers{make([]lanes, len(fn.rows)), make([]uint32, len(fn.rows)),
+		make([]uint32, len(fn.predicates)), make([]uint32, len(fn.predicates))}
+	for i, row := range fn.rows {
+		for l := range r.regs[i] {
+			r.regs[i][l] = row.value
+		}
+	}
+	return r
+}
+
 func newWarp(b *block, index int) *warp {
-	fn := b.launch.fn
-	w := &warp{block: b, index: index, all: allLanes,
-		regs: make([]lanes, len(fn.rows)), set: make([]uint32, len(fn.rows)),
-		preds: make([]uint32, len(fn.predicates)), predSet: make([]uint32, len(fn.predicates))}
+	w := &warp{block: b, index: index, all: allLanes, registers: newRegisters(b.launch.fn)}
 	if rest := b.threads - index*warpSize; rest < warpSize {
 		w.all = 1<<rest - 1
-	}
-	for i, r := range fn.rows {
-		for l := range w.regs[i] {
-			w.regs[i][l] = r.value
-		}
 	}
 	return w
 }

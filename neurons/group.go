@@ -127,17 +127,7 @@ func (g *group) copy() op {
 	return newGroup(ops)
 }
 
-func (g *group) isBound() bool {
-	if !g.bound {
-		return false
-	}
-	for i, c := range g.reads {
-		if !g.states[i].is(c) {
-			return false
-		}
-	}
-	return true
-}
+func (g *group) isBound() bool { return g.bound && areStates(g.states, g.reads) }
 
 func (g *group) apply(q *sequence) error {
 	if !q.tried && !g.isBound() {
@@ -194,9 +184,7 @@ func (g *group) release() {
 // them, they say so themselves.
 func (g *group) bind() error {
 	g.bound = false
-	for i, c := range g.reads {
-		g.states[i].note(c)
-	}
+	noteStates(g.states, g.reads)
 	b := binder{group: g, values: map[*Compartment]value{}}
 	var err error
 	g.apart, err = b.bind()

@@ -138,17 +138,7 @@ func (s *sequence) undo() {
 }
 
 // isTried reports whether the ops were tried out on operands like these.
-func (s *sequence) isTried() bool {
-	if s.entry == nil {
-		return false
-	}
-	for i, c := range s.reads {
-		if !s.entry[i].is(c) {
-			return false
-		}
-	}
-	return true
-}
+func (s *sequence) isTried() bool { return s.entry != nil && areStates(s.entry, s.reads) }
 
 func (s *sequence) perform() error {
 	for _, o := range s.ops {
@@ -172,9 +162,7 @@ func (s *sequence) keep() error {
 	entry := s.entry
 	if !s.tried {
 		entry = make([]state, len(s.reads))
-		for i, c := range s.reads {
-			entry[i].note(c)
-		}
+		noteStates(entry, s.reads)
 	}
 	for i, c := range s.touched {
 		s.save(i)

@@ -62,6 +62,22 @@ func (s *state) note(c *Compartment) {
 	}
 }
 
+// areStates reports whether compartments are as they were when they were noted.
+func areStates(states []state, comps []*Compartment) bool {
+	for i, c := range comps {
+		if !states[i].is(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func noteStates(states []state, comps []*Compartment) {
+	for i, c := range comps {
+		states[i].note(c)
+	}
+}
+
 func newStep(kernel *kernels.Kernel, inputs, outputs []*Compartment) *step {
 	return &step{
 		kernel: kernel, inputs: inputs, outputs: outputs, fail: outputs[0].of.fail,
@@ -108,17 +124,7 @@ func (s *step) apply(q *sequence) error {
 	return nil
 }
 
-func (s *step) isBound() bool {
-	if !s.bound {
-		return false
-	}
-	for i, c := range s.inputs {
-		if !s.states[i].is(c) {
-			return false
-		}
-	}
-	return true
-}
+func (s *step) isBound() bool { return s.bound && areStates(s.states, s.inputs) }
 
 // explain adds to an error about shapes which operand is wider than the
 // component, and where it comes from: what is wired has its source's width.
@@ -151,9 +157,7 @@ func (s *step) bind() error {
 	if err != nil {
 		return s.explain(err)
 	}
-	for i, c := range s.inputs {
-		s.states[i].note(c)
-	}
+	noteStates(s.states, s.inputs)
 	s.known = nil
 	if s.constant != nil {
 		if x, ok := s.constant(s.states); ok {

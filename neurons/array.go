@@ -148,12 +148,12 @@ func (s *store) waits() bool {
 // trim gives the memory back that waits.
 func (s *store) trim() error {
 	var errs []error
-	for n, waiting := range s.free {
+	for _, waiting := range s.free {
 		for _, buf := range waiting {
 			errs = append(errs, buf.Close())
 		}
-		s.free[n] = waiting[:0]
 	}
+	clear(s.free) // also of sizes that do not come again
 	return errors.Join(errs...)
 }
 
@@ -165,9 +165,7 @@ func (s *store) close() error {
 			s.drop(a)
 		}
 	}
-	err := s.trim()
-	clear(s.free)
-	return err
+	return s.trim()
 }
 
 // full gives an array of n numbers x, with memory for each.

@@ -157,6 +157,12 @@ func TestWiredOrSet(t *testing.T) {
 	wantValue(t, target, []int{1, 2}, 5, 5) // delivered is delivered
 
 	must(t, neurons.Disconnect(target))
+	must(t, neurons.Connect(neurons.Summation(target, p.a.DerivMean()), target, neurons.Overwrite))
+	must(t, target.SetFloat32s([]float32{1, 2})) // which the wire goes on from
+	must(t, p.b.Gather())
+	wantValue(t, target, []int{1, 2}, 7, 8)
+
+	must(t, neurons.Disconnect(target))
 	must(t, target.SetFloat32s([]float32{1, 1}))
 	must(t, p.process.Step(0, 1))
 	wantValue(t, target, []int{1, 2}, 1, 1)

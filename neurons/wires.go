@@ -151,8 +151,8 @@ type wire struct {
 //
 // A compartment that a wire overwrites is set by that wire alone: setting it by
 // hand is an [ErrWired]. Of two wires that overwrite, the last one counts: for
-// what both bring, connect their [Summation]. A compartment at which only additive
-// wires arrive may be set.
+// what both bring, connect their [Summation]. One to whose value wires add may be
+// set, or one that its wire reads, as that from Summation(dst, x) does.
 func Connect(src Source, dst *Compartment, rule Rule) error {
 	if src == nil {
 		return &Error{Err: because(ErrArgument, "a wire from nowhere: a compartment or an operation is wanted")}
@@ -206,13 +206,20 @@ func (w *wire) cut() {
 	}
 }
 
+// overwrites reports whether the wire replaces a value that it does not read.
+func (w *wire) overwrites() bool {
+	reads := w.rule != Overwrite
+	w.src.leaves(func(c *Compartment) { reads = reads || c == w.dst })
+	return !reads
+}
+
 // rewired makes what follows from the component's wires anew.
 func (c *component) rewired() {
 	for _, comp := range c.compartments {
 		comp.wire = nil
 	}
 	for _, w := range c.wires {
-		if w.rule == Overwrite && w.src != Source(w.dst) {
+		if w.overwrites() {
 			w.dst.wire = w
 		}
 	}

@@ -66,26 +66,43 @@ func (c *Compartment) build(_ *kernels.Builder, leaf func(*Compartment) kernels.
 type operation struct {
 	name    string
 	sources []Source
-	least   int
+	size    int // how many compartments there are in it, each as often as it occurs
 	join    func(k *kernels.Builder, x, y kernels.Value) kernels.Value
+}
+
+// maxSize is far more than a kernel has operands. Operations that share sources
+// double with each that is put around them.
+const maxSize = 4096
+
+func newOperation(name string, join func(k *kernels.Builder, x, y kernels.Value) kernels.Value, sources ...Source) Source {
+	o := &operation{name: name, sources: slices.Clone(sources), join: join}
+	for _, s := range sources {
+		if inner, ok := s.(*operation); ok {
+			o.size += inner.size
+		} else {
+			o.size++
+		}
+		o.size = min(o.size, maxSize+1)
+	}
+	return o
 }
 
 // Summation is the sum of sources, from the left, by NumPy's broadcasting:
 // ngcsimlib's operation of that name.
 func Summation(sources ...Source) Source {
-	return &operation{"Summation", sources, 1, (*kernels.Builder).Add}
+	return newOperation("Summation", (*kernels.Builder).Add, sources...)
 }
 
 // Product is the product of sources, from the left, by NumPy's broadcasting:
 // ngcsimlib's operation of that name.
 func Product(sources ...Source) Source {
-	return &operation{"Product", sources, 1, (*kernels.Builder).Mul}
+	return newOperation("Product", (*kernels.Builder).Mul, sources...)
 }
 
 // Negation is a source with the other sign; ngcsimlib has older versions'
 // negate in its place.
 func Negation(source Source) Source {
-	return &operation{name: "Negation", sources: []Source{source}, least: 1}
+	return newOperation("Negation", nil, source)
 }
 
 func (o *operation) String() string {
@@ -97,8 +114,11 @@ func (o *operation) String() string {
 }
 
 func (o *operation) check() error {
-	if len(o.sources) < o.least {
+	switch {
+	case len(o.sources) == 0:
 		return &Error{Err: because(ErrArgument, "%s of no sources: at least one is wanted", o.name)}
+	case o.size > maxSize:
+		return &Error{Err: because(ErrArgument, "%s of more than %d compartments, counted as often as they occur", o.name, maxSize)}
 	}
 	for _, s := range o.sources {
 		if s == nil {

@@ -109,6 +109,13 @@ func TestConnectErrors(t *testing.T) {
 	src, dst := newCell(t, "src", 2), newCell(t, "dst", 2)
 	wantError(t, neurons.Connect(src.Mean(), dst.Mean(), neurons.Rule(9)), neurons.ErrArgument, "dst.mu: there is no rule Rule(9)")
 	wantError(t, neurons.Connect(src.Mean(), dst.Mean(), neurons.Append), neurons.ErrArgument, "dst.mu: the rule append cannot work")
+	wantError(t, neurons.Connect(neurons.Product(), dst.Mean(), neurons.Overwrite), neurons.ErrArgument, "Product of no sources")
+	wantError(t, neurons.Connect(neurons.Negation(nil), dst.Mean(), neurons.Overwrite), neurons.ErrArgument, "Negation has a nil source")
+	doubled := neurons.Source(src.Mean())
+	for range 100 {
+		doubled = neurons.Summation(doubled, doubled)
+	}
+	wantError(t, neurons.Connect(doubled, dst.Mean(), neurons.Overwrite), neurons.ErrArgument, "Summation of more than 4096 compartments")
 	if neurons.Connect(nil, dst.Mean(), neurons.Overwrite) == nil || neurons.Connect(src.Mean(), nil, neurons.Overwrite) == nil {
 		t.Error("a wire from or to nothing")
 	}

@@ -87,7 +87,10 @@ var topics = []struct {
 	// The numbers: numbers.go, special.go, random.go.
 	{"Operations", forTypes(testOperations[float32], testOperations[float64])},
 	{"Kernels", forTypes(testKernels[float32], testKernels[float64])},
-	{"Broadcast", forTypes(testBroadcast[float32], testBroadcast[float64])},
+	{"Broadcast", func(t *testing.T, open Opener) {
+		t.Run("float32", func(t *testing.T) { testBroadcast[float32](t, open) })
+		t.Run("float64", func(t *testing.T) { testBroadcast[float64](t, open) })
+	}},
 	{"Omitted", forTypes(testOmitted[float32], testOmitted[float64])},
 	{"Sizes", forTypes(testSizes[float32], testSizes[float64])},
 	{"SpecialValues", forTypes(testSpecialValues[float32], testSpecialValues[float64])},

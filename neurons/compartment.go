@@ -217,7 +217,8 @@ func (c *Compartment) Set(value any) error {
 
 // SetFloat32s copies the numbers, in C order (the last axis runs fastest). With
 // no shape they are a batch of patterns, (B, N). An empty shape that is not nil
-// is that of a single number.
+// is that of a single number. What does not broadcast with a batch is an
+// [ErrShape], but in a [LaplacianErrorCell], which takes any shape as ngc-learn does.
 //
 //go:noinline
 func (c *Compartment) SetFloat32s(data []float32, shape ...int) error {
@@ -267,7 +268,36 @@ func setTensor[T kernels.Float](c *Compartment, t *tensor.Dense, memory []T) err
 	if err != nil {
 		return c.fail(err)
 	}
+	if err := c.checkShape(kernels.Shape(t.Shape()), len(data)); err != nil {
+		return err
+	}
 	return assign(c, data, kernels.Shape(t.Shape()))
+}
+
+// checkShape finds what speaks against so many numbers of a shape, set by hand:
+// it must broadcast with a batch of the component's patterns or, where the units
+// are arranged in some way, with (B, N).
+func (c *Compartment) checkShape(shape kernels.Shape, numbers int) error {
+	n, err := shapeLen(shape)
+	switch {
+	case err != nil:
+		return c.fail(err)
+	case n != numbers:
+		return c.fail(because(ErrShape, "%d numbers are given, shape %s has %d", numbers, shape.String(), n))
+	case !c.of.anyShape && !alike(shape, c.of.pattern) && !alike(shape, kernels.Shape{c.of.units}):
+		return c.fail(because(ErrShape, "shape %s was given; (B, %d), or what broadcasts with it, is wanted", shape.String(), c.of.units))
+	}
+	return nil
+}
+
+// alike reports whether the last axes of two shapes broadcast with each other.
+func alike(a, b kernels.Shape) bool {
+	for i := 1; i <= min(len(a), len(b)); i++ {
+		if x, y := a[len(a)-i], b[len(b)-i]; x != y && x != 1 && y != 1 {
+			return false
+		}
+	}
+	return true
 }
 
 func setSlice[T kernels.Float](c *Compartment, data []T, shape []int) error {
@@ -275,6 +305,9 @@ func setSlice[T kernels.Float](c *Compartment, data []T, shape []int) error {
 		return err
 	}
 	if shape != nil {
+		if err := c.checkShape(shape, len(data)); err != nil {
+			return err
+		}
 		return assign(c, data, shape)
 	}
 	if len(data)%c.of.units != 0 {
@@ -287,15 +320,8 @@ func setSlice[T kernels.Float](c *Compartment, data []T, shape []int) error {
 
 // assign replaces the value. The shape is copied, and does not escape.
 func assign[T kernels.Float](c *Compartment, data []T, shape kernels.Shape) error {
-	n, err := shapeLen(shape)
-	if err != nil {
-		return c.fail(err)
-	}
-	if n != len(data) {
-		return c.fail(because(ErrShape, "%d numbers are given, shape %s has %d", len(data), shape.String(), n))
-	}
 	var a *array
-	if err := c.of.store.again(func() (err error) { a, err = c.writable(n); return err }); err != nil {
+	if err := c.of.store.again(func() (err error) { a, err = c.writable(len(data)); return err }); err != nil {
 		return c.fail(err)
 	}
 	a.content = numbers
@@ -439,6 +465,9 @@ func (c *Compartment) Resize(shape ...int) error {
 	n, err := shapeLen(shape)
 	if err != nil {
 		return c.fail(err)
+	}
+	if err := c.checkShape(shape, n); err != nil {
+		return err
 	}
 	if c.value != nil && c.shape.Len() == n {
 		if err := c.own(); err != nil {

@@ -16,6 +16,7 @@ type component struct {
 	name         string
 	units        int
 	pattern      kernels.Shape // how the units are arranged
+	anyShape     bool          // values need not have the shape of a batch of patterns
 	dtype        kernels.DType
 	dev          backend.Device // nil once closed
 	ownsDevice   bool

@@ -337,7 +337,9 @@ func TestScaleDerivative(t *testing.T) {
 func TestFailuresOfToday(t *testing.T) {
 	for k, kind := range kindsOfToday {
 		c := makeToday(t, k, 3, neurons.WithGatedLoss(), neurons.WithScaleDerivative())
-		must(t, c.Target().SetFloat32s([]float32{1, 2}, 2))
+		wantError(t, c.Target().SetFloat32s([]float32{1, 2}, 2), neurons.ErrShape, "e0.target: shape (2,) was given; (B, 3), or what broadcasts with it, is wanted")
+		must(t, c.Target().SetFloat32s([]float32{1, 2}, 2, 1))
+		must(t, c.Mean().SetFloat32s(make([]float32, 9), 3, 3))
 		must(t, c.Mask().SetScalar(0))
 		wantError(t, c.AdvanceState(0, 1), neurons.ErrShape, "e0: ")
 		wantValue(t, c.Mask(), []int{}, 0)

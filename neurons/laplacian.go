@@ -64,6 +64,7 @@ func NewLaplacianErrorCell(name string, units int, opts ...Option) (*LaplacianEr
 	}
 	c := &LaplacianErrorCell{}
 	c.kind = "LaplacianErrorCell"
+	c.anyShape = true // as an assignment in ngc-learn
 	if err := c.start(name, units, cfg); err != nil {
 		return nil, err
 	}

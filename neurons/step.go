@@ -126,16 +126,12 @@ func (s *step) apply(q *sequence) error {
 
 func (s *step) isBound() bool { return s.bound && areStates(s.states, s.inputs) }
 
-// explain adds to an error about shapes which operand is wider than the
-// component, and where it comes from: what is wired has its source's width.
+// explain adds to an error about shapes which wires brought a value that is not
+// of the component's width.
 func (s *step) explain(err error) error {
 	for _, c := range s.inputs {
-		if n := len(c.shape); c.IsSet() && n > 0 && c.shape[n-1] != 1 && c.shape[n-1] != c.of.pattern[len(c.of.pattern)-1] {
-			from := "as it was set"
-			if c.wire != nil {
-				from = fmt.Sprintf("by the wire from %v", c.wire.src)
-			}
-			err = fmt.Errorf("%w; %s, %s, is not of the component's %d units", err, c.name, from, c.of.units)
+		if c.IsSet() && c.wire != nil && !alike(c.shape, c.of.pattern) {
+			err = fmt.Errorf("%w; %s, from %v, is not of the component's %d units", err, c.name, c.wire.src, c.of.units)
 		}
 	}
 	return err

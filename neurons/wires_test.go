@@ -226,8 +226,5 @@ func TestWidthsAreExplained(t *testing.T) {
 	must(t, neurons.Connect(z.Output(), e.Mean(), neurons.Overwrite))
 	must(t, e.Gather())
 	err = e.AdvanceState(0, 1)
-	wantError(t, err, kernels.ErrShape, "mu, by the wire from z.zF, is not of the component's 4 units")
-	must(t, neurons.Disconnect(e.Mean()))
-	must(t, e.Mean().SetFloat32s(count(5), 1, 5))
-	wantError(t, e.AdvanceState(0, 1), kernels.ErrShape, "mu, as it was set, is not of the component's 4 units")
+	wantError(t, err, kernels.ErrShape, "mu, from z.zF, is not of the component's 4 units")
 }

@@ -112,7 +112,7 @@ func (ask *choice) find() (cell, *kernels.Kernel, error) {
 	given := ask.given()
 	for _, flag := range given {
 		if _, ok := c.Flags[flag]; !ok {
-			return cell{}, nil, usagef("--%s is no flag of the %s cell", flag, ask.cell)
+			return cell{}, nil, usagef("--%s is no flag of the %s cell: %s", flag, ask.cell, cellFlags()[flag])
 		}
 	}
 	if len(given) < 2 {
@@ -156,6 +156,25 @@ func (c cell) arrayNames() []string {
 		}
 	}
 	return append(names, slices.Sorted(maps.Keys(c.Aliases))...)
+}
+
+// fileFlags lists the flags for the operands of a kernel, in brackets those that
+// may be absent.
+func (c cell) fileFlags(k *kernels.Kernel) string {
+	var flags []string
+	for _, in := range k.Inputs() {
+		flag := "--" + in.Name
+		for _, alias := range slices.Sorted(maps.Keys(c.Aliases)) {
+			if c.Aliases[alias].Operand == in.Name {
+				flag += " or --" + alias
+			}
+		}
+		if in.Optional {
+			flag = "[" + flag + "]"
+		}
+		flags = append(flags, flag)
+	}
+	return strings.Join(flags, ", ")
 }
 
 // allArrayNames lists the operands of all cells, by all their names.

@@ -98,7 +98,7 @@ func (a *app) step(ctx context.Context, call stepCall) error {
 	case call.out == "":
 		return usagef("step needs --out: a file for results of --in, a folder for results of .npy files")
 	case call.in == "" && len(files) == 0:
-		return usagef("step needs --in FILE.npz, or --target FILE.npy and --mu FILE.npy")
+		return usagef("step needs --in FILE.npz, or a .npy file for each operand: %s", c.fileFlags(kernel))
 	case call.in != "" && len(files) > 0:
 		return usagef("step takes --in or a .npy file for each operand (--%s), not both", slices.Sorted(maps.Keys(files))[0])
 	}

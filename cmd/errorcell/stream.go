@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -69,7 +68,7 @@ func (r *stepRun) openStreams(files map[string]string) ([]*numpy.Stream, error) 
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		at := r.kernel.InputIndex(r.cell.operandOf(name))
 		if at < 0 {
-			return nil, usagef("--%s is no operand of the %s cell; it has: --%s", name, r.cell.Name, strings.Join(r.cell.arrayNames(), ", --"))
+			return nil, usagef("--%s is no operand of the %s cell, which has %s", name, r.cell.Name, r.cell.fileFlags(r.kernel))
 		}
 		if names[at] != "" {
 			return nil, usagef("--%s and --%s are two names of one operand", names[at], name)

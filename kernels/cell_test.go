@@ -128,6 +128,25 @@ func TestGatedLosses(t *testing.T) {
 	}
 }
 
+// TestOrderOfGates: the quotient by the scale comes first, then the modulator,
+// then the mask. Each product before the last overflows, or one does not.
+func TestOrderOfGates(t *testing.T) {
+	inf := float32(math.Inf(1))
+	one := func(x float32) *Array[float32] { return array(1, 1, x) }
+	for _, k := range []*Kernel{LaplacianScaled, LaplacianScaledL1, Gaussian} {
+		for _, c := range []struct{ modulator, mask, scale, want float32 }{
+			{3e38, 0.125, 0.5, inf},
+			{0.125, 3e38, 0.5, 0.25 * 3e38},
+			{3e38, 2, 4, 1.5e38},
+		} {
+			if got := mustReference(t, k, one(1), one(0), one(c.modulator), one(c.mask), one(c.scale)); got[0][0] != c.want || got[1][0] != -c.want {
+				t.Errorf("%s with modulator %v, mask %v and scale %v: %s is %v and %s %v, want %v and its negation",
+					k.Name(), c.modulator, c.mask, c.scale, k.OutputName(0), got[0], k.OutputName(1), got[1], c.want)
+			}
+		}
+	}
+}
+
 // TestRewardFormula takes a step and the end of an episode by hand.
 func TestRewardFormula(t *testing.T) {
 	one := func(x float32) *Array[float32] { return array(1, 1, x) }
@@ -140,5 +159,10 @@ func TestRewardFormula(t *testing.T) {
 	got = mustReference(t, RewardEvolve, array[float32](1, 2, 2, 4), array[float32](1, 2, 10, 20), one(5), one(0.5), one(0.5))
 	if !sameAll(got[0], []float32{2, 4}) {
 		t.Errorf("next-mu is %v, want [2 4]", got[0])
+	}
+	// The quotient comes before the product, which would overflow.
+	got = mustReference(t, RewardEvolve, one(0), one(3e38), one(2), one(0), one(2))
+	if !sameAll(got[0], []float32{3e38}) {
+		t.Errorf("next-mu is %v, want [3e+38]", got[0])
 	}
 }

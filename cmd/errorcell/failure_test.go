@@ -241,7 +241,6 @@ var failures = []failure{
 	{"step --out old", exitUsage, []string{"--in", "--target, --mu or --shift, [--modulator], [--mask], [--scale]"}},
 	{"step --out old --cell bernoulli", exitUsage, []string{"--in", "--target, --p, [--modulator], [--mask]"}},
 	{"step --in good.npz --out old.npz --logits", exitUsage, []string{"--logits", "laplacian", "of the bernoulli cell"}},
-	{"step --target target.npy --mu mu.npy --cell bernoulli --out old", exitUsage, []string{"--mu", "bernoulli", "--target, --p,"}},
 	{"step --target target.npy --mu mu.npy --sigma mu.npy --out old", exitUsage, []string{"--sigma", "laplacian"}},
 	{"step --target target.npy --shift mu.npy --out old --cell gaussian", exitUsage, []string{"--shift", "gaussian"}},
 	{"step --target target.npy --out old --cell gaussian", exitUsage, []string{"--mu"}},

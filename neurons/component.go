@@ -207,6 +207,15 @@ func (c *component) checkBatchSize(patterns int) error {
 	return nil
 }
 
+// checkHolds refuses what is infinite or NaN in the component's element type,
+// which all steps would come to have.
+func (c *component) checkHolds(what string, x float64) error {
+	if y := float32(x); c.dtype == kernels.F32 && y-y != 0 && x-x == 0 {
+		return c.fail(because(ErrArgument, "%s is %v, which float32 does not hold", what, x))
+	}
+	return c.fail(checkFinite(what, x))
+}
+
 // VerifyConnections finds out whether at least one wire arrives at each
 // compartment that the cell cannot do without; a value that was set is no wire.
 // What is missing is an [ErrUnconnected].

@@ -82,14 +82,24 @@ func (c *RateCell) makeMethods(kernel *kernels.Kernel, tauM float64, cfg config)
 	if c.dtype == kernels.F32 {
 		rate = float64(1 / float32(tauM)) // ngc-learn rounds tau_m before it divides
 	}
-	for name, x := range map[string]float64{
-		"rate": rate, "gamma": cfg.leak, "lambda": cfg.lambda, "resist_scale": cfg.resistScale, "output_scale": cfg.outputScale,
+	for _, p := range []struct {
+		name, what string
+		x          float64
+	}{
+		{"rate", "1/tau_m", rate},
+		{"gamma", "the leak", cfg.leak},
+		{"lambda", "the threshold's lambda", cfg.lambda},
+		{"resist_scale", "resist_scale", cfg.resistScale},
+		{"output_scale", "output_scale", cfg.outputScale},
 	} {
-		if kernel.InputIndex(name) < 0 {
+		if kernel.InputIndex(p.name) < 0 {
 			continue
 		}
-		of[name] = c.hide(name)
-		if err := of[name].setAll(kernels.Shape{}, x); err != nil {
+		if err := c.checkHolds(p.what, p.x); err != nil {
+			return err
+		}
+		of[p.name] = c.hide(p.name)
+		if err := of[p.name].setAll(kernels.Shape{}, p.x); err != nil {
 			return err
 		}
 	}
@@ -107,7 +117,7 @@ func (c *RateCell) makeMethods(kernel *kernels.Kernel, tauM float64, cfg config)
 			if now == last {
 				return nil
 			}
-			if err := checkFinite("dt", now); err != nil {
+			if err := c.checkHolds("dt", now); err != nil {
 				return err
 			}
 			last = math.NaN() // in case that it cannot be set

@@ -105,8 +105,9 @@ func TestLengthOfAStep(t *testing.T) {
 		wantValue(t, c.Rate(), []int{1, 1}, z)
 	}
 	before := state(t, c)
-	for _, dt := range []float64{float64(nan), math.Inf(1)} {
-		wantError(t, c.AdvanceState(0, dt), neurons.ErrArgument, "a finite number is wanted")
+	for dt, words := range map[float64]string{math.NaN(): "a finite number is wanted", math.Inf(1): "a finite number is wanted",
+		1e300: "dt is 1e+300, which float32 does not hold"} {
+		wantError(t, c.AdvanceState(0, dt), neurons.ErrArgument, words)
 	}
 	for name, was := range before {
 		if state(t, c)[name] != was {
@@ -160,6 +161,11 @@ func TestRateConstructor(t *testing.T) {
 		{1, neurons.WithThreshold("soft_threshold", math.NaN()), "the threshold's lambda is NaN"},
 		{1, neurons.WithOutputScale(math.NaN()), "output_scale is NaN"},
 		{1, neurons.WithResistScale(math.Inf(-1)), "resist_scale is -Inf"},
+		{1, neurons.WithPrior("gaussian", 1e300), "the leak is 1e+300, which float32 does not hold"},
+		{1, neurons.WithThreshold("soft_threshold", -1e300), "the threshold's lambda is -1e+300, which"},
+		{1, neurons.WithOutputScale(1e300), "output_scale is 1e+300, which"},
+		{1, neurons.WithResistScale(1e39), "resist_scale is 1e+39, which"},
+		{1e-40, neurons.WithBatchSize(1), "1/tau_m is +Inf"},
 		{10, neurons.WithTauM(10), "tau_m is the third argument of NewRateCell"},
 		{1, neurons.WithActivation("sine"), `no activation "sine"; there are: elu, gelu, heaviside, identity, lrelu, relu, relu6, sigmoid, silu, softplus, tanh, telu, unit_threshold`},
 		{1, neurons.WithActivation("softmax"), `no activation "softmax"`},

@@ -2,7 +2,6 @@ package neurons
 
 import (
 	"errors"
-	"math"
 
 	"errorcell/kernels"
 )
@@ -45,9 +44,6 @@ type RewardErrorCell struct {
 // [WithWindow] and [WithOnlinePredictor] too. Close it after use.
 func NewRewardErrorCell(name string, units int, alpha float64, opts ...Option) (*RewardErrorCell, error) {
 	cfg, err := configure(opts, "WithBatchSize", "WithWindow", "WithOnlinePredictor")
-	if err == nil && math.IsNaN(alpha) {
-		err = because(ErrArgument, "alpha is NaN")
-	}
 	if err != nil {
 		return nil, &Error{Component: name, Err: err}
 	}
@@ -71,6 +67,9 @@ func NewRewardErrorCell(name string, units int, alpha float64, opts ...Option) (
 // makeMethods gives the compartments their first values and makes the methods.
 // Each factor is rounded once to the element type, as it is in ngc-learn.
 func (c *RewardErrorCell) makeMethods(alpha, rate float64, online bool) error {
+	if err := c.checkHolds("alpha", alpha); err != nil {
+		return err
+	}
 	factor := func(name string, x float64) (*Compartment, error) {
 		comp := c.hide(name)
 		return comp, comp.SetScalar(x)

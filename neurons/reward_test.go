@@ -1,6 +1,7 @@
 package neurons_test
 
 import (
+	"math"
 	"testing"
 
 	"errorcell/backend"
@@ -63,6 +64,8 @@ func TestRewardConstructor(t *testing.T) {
 		text  string
 	}{
 		{float64(nan), nil, "alpha is NaN"},
+		{math.Inf(1), nil, "alpha is +Inf"},
+		{1e300, nil, "alpha is 1e+300, which float32 does not hold"},
 		{0.5, []neurons.Option{neurons.WithWindow(0)}, "ema_window_len is 0"},
 		{0.5, []neurons.Option{neurons.WithScale(1.0)}, "no option WithScale"},
 	} {

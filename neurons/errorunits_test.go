@@ -181,6 +181,9 @@ func TestOptionsOfToday(t *testing.T) {
 	for k := range kindsOfToday {
 		_, err := kindsOfToday[k].make("e0", 0)
 		wantError(t, err, neurons.ErrArgument, "n_units is 0")
+		if c := makeToday(t, k, 3, neurons.WithKey(1234)); len(c.Compartments()) != len(kindsOfToday[k].compartments) {
+			t.Errorf("with a key there are the compartments %v", c.Compartments())
+		}
 	}
 }
 
@@ -423,9 +426,27 @@ func TestBernoulliCell(t *testing.T) {
 		wantValue(t, c.Mask(), []int{1, 2, 2}, 1, 1, 1, 1)
 		must(t, c.Reset())
 		wantValue(t, c.DerivProbability(), []int{3, 2, 2}, make([]float32, 12)...)
+		must(t, c.BatchedReset(1))
+		wantValue(t, c.Mask(), []int{1, 2, 2}, 1, 1, 1, 1)
 	})
 	_, err := neurons.NewBernoulliErrorCell("e0", 4, neurons.WithLogits(true), neurons.WithTrueDerivative())
 	wantError(t, err, neurons.ErrArgument, "e0: WithTrueDerivative is for probabilities")
 	_, err = neurons.NewBernoulliErrorCell("e0", 4, neurons.WithSigma(1.0))
 	wantError(t, err, neurons.ErrArgument, "e0: the cell has no option WithSigma")
+}
+
+// TestBernoulliSlopeOfLargeProbabilities: the factor sigmoid'(p) of a p that is no
+// probability is not 0, as ngc-learn's s*(1-s) is.
+func TestBernoulliSlopeOfLargeProbabilities(t *testing.T) {
+	c, err := neurons.NewBernoulliErrorCell("e0", 1)
+	must(t, err)
+	defer c.Close()
+	must(t, c.Probability().SetScalar(20))
+	must(t, c.AdvanceState(0, 1))
+	e, notQ := math.Exp(-20), 1-float64(float32(1-0.0001))
+	dp, err := c.DerivProbability().Float32s()
+	must(t, err)
+	if want := float32(-1 / notQ * e / ((1 + e) * (1 + e))); ulps(dp[0], want) > 8 {
+		t.Errorf("dp is %v, not %v", dp[0], want)
+	}
 }

@@ -150,6 +150,29 @@ func TestActivationsStayFinite(t *testing.T) {
 	wantValue(t, c.Rate(), []int{1, 2}, 0, -0.5)
 }
 
+// TestSlopesOfLargeStates: ngc-learn's 1 - tanh^2 and s*(1-s) are 0 there.
+func TestSlopesOfLargeStates(t *testing.T) {
+	for name, factor := range map[string]float64{"tanh": 4, "sigmoid": 1} {
+		c := newRate(t, 2, 1, neurons.WithActivation(name))
+		z := []float32{20, -20}
+		if name == "tanh" {
+			z = []float32{10, -10}
+		}
+		must(t, c.Rate().SetFloat32s(z))
+		must(t, c.Current().SetFloat32s([]float32{1, 1}))
+		must(t, c.AdvanceState(0, 1))
+		e := math.Exp(-20)
+		want := float32(factor * e / ((1 + e) * (1 + e)))
+		got, err := c.Current().Float32s()
+		must(t, err)
+		for i := range got {
+			if ulps(got[i], want) > 4 {
+				t.Errorf("%s'(%v) is %v, want %v", name, z[i], got[i], want)
+			}
+		}
+	}
+}
+
 func TestRateConstructor(t *testing.T) {
 	for _, test := range []struct {
 		tauM float64
@@ -183,7 +206,7 @@ func TestRateConstructor(t *testing.T) {
 	_, err := neurons.NewGaussianErrorCell("e0", 2, neurons.WithActivation("tanh"))
 	wantError(t, err, neurons.ErrArgument, "no option WithActivation")
 
-	c := newRate(t, 6, 10, neurons.WithBatchSize(2), neurons.WithShape(2, 3))
+	c := newRate(t, 6, 10, neurons.WithBatchSize(2), neurons.WithShape(2, 3), neurons.WithKey(1234))
 	var names []string
 	for _, comp := range c.Compartments() {
 		names = append(names, strings.TrimSpace(strings.Join([]string{comp.Name(), comp.DisplayName(), comp.Units()}, " ")))

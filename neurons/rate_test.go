@@ -57,6 +57,11 @@ func TestCurrentFades(t *testing.T) {
 			wantValue(t, c.Current(), []int{1, 1}, j)
 		}
 	}
+	c := newRate(t, 2, 4, neurons.WithBatchSize(3))
+	must(t, c.Current().SetFloat32s([]float32{1, 2, 3}, 3, 1))
+	must(t, c.AdvanceState(0, 1))
+	wantValue(t, c.Current(), []int{3, 1}, 1, 2, 3)
+	wantValue(t, c.Rate(), []int{3, 2}, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75)
 }
 
 // TestRateWithoutAState: z is what comes in, and nothing else has an effect.

@@ -429,6 +429,18 @@ func TestBernoulliCell(t *testing.T) {
 		must(t, c.BatchedReset(1))
 		wantValue(t, c.Mask(), []int{1, 2, 2}, 1, 1, 1, 1)
 	})
+	for logits, q := range map[bool]float64{false: 0.5, true: 1 / (1 + math.Exp(-0.5))} {
+		c, err := neurons.NewBernoulliErrorCell("e0", 2, neurons.WithLogits(logits), neurons.WithGatedLoss())
+		must(t, err)
+		defer c.Close()
+		must(t, c.Target().SetScalar(1))
+		must(t, c.Probability().SetScalar(0.5))
+		must(t, c.Modulator().SetFloat32s([]float32{2, 0}))
+		must(t, c.AdvanceState(0, 1))
+		if loss, err := c.Loss().Scalar(); err != nil || math.Abs(loss-2*math.Log(q)) > 1e-6 {
+			t.Errorf("logits %v: the gated L is %v, want %v; %v", logits, loss, 2*math.Log(q), err)
+		}
+	}
 	_, err := neurons.NewBernoulliErrorCell("e0", 4, neurons.WithLogits(true), neurons.WithTrueDerivative())
 	wantError(t, err, neurons.ErrArgument, "e0: WithTrueDerivative is for probabilities")
 	_, err = neurons.NewBernoulliErrorCell("e0", 4, neurons.WithSigma(1.0))

@@ -42,6 +42,18 @@ func TestRewardCell(t *testing.T) {
 	})
 }
 
+// TestRewardFactorsAreRoundedOnce: ngc-learn computes 1 - alpha and 1 - 1/w in
+// float64 and rounds that. In float32 they would be 0.90999997 and 0.6666666.
+func TestRewardFactorsAreRoundedOnce(t *testing.T) {
+	c := newReward(t, 1, 0.09, neurons.WithWindow(3))
+	must(t, c.Mean().SetScalar(1))
+	must(t, c.AdvanceState(0, 1))
+	wantValue(t, c.Mean(), []int{1, 1}, 0.91)
+	must(t, c.Mean().SetScalar(1))
+	must(t, c.Evolve(0, 1))
+	wantValue(t, c.Mean(), []int{1, 1}, 0.6666667)
+}
+
 // TestRewardFaults: what looks like a fault in ngc-learn is so here.
 func TestRewardFaults(t *testing.T) {
 	c := newReward(t, 1, 0.5, neurons.WithOnlinePredictor(false))

@@ -41,7 +41,8 @@ var _ = declare(Cell{
 	Help: `The bernoulli cell reads target and p, the probability that a unit is 1, and, if
 they are there, modulator and mask. It writes dp, dtarget and the loss L, the sum
 of the log likelihoods. With --logits p is the logit, of which the sigmoid is the
-probability. ngc-learn's dp has sigmoid'(p) as a factor even if p is none.`,
+probability; without, dp has sigmoid'(p) as a factor too, as in ngc-learn.
+A probability beyond 0.0001 or 0.9999 counts as that.`,
 	Kernels: []CellKernel{
 		{Kernel: Bernoulli, Loss: "likelihood", Fused: bernoulliGates},
 		{Kernel: BernoulliLogits, Loss: "likelihood", Flag: "logits", Fused: bernoulliGates},

@@ -17,6 +17,7 @@ package backend
 import (
 	"io"
 	"time"
+	"unsafe"
 
 	"errorcell/kernels"
 )
@@ -84,6 +85,28 @@ type Program interface {
 	// Run may return before the results are there; reading them waits.
 	// Once warm, it allocates nothing.
 	Run(rows, cols int, inputs, outputs []Buffer) error
+}
+
+// Borrower is a Device whose programs can work in the host's memory, wherever it
+// is: nothing need be copied to the device.
+type Borrower interface {
+	// NewBorrowed makes a buffer without elements, for [Borrowed.Borrow].
+	NewBorrowed(dtype kernels.DType) (Borrowed, error)
+}
+
+// Borrowed is a Buffer in memory that the host lends it.
+type Borrowed interface {
+	Buffer
+	// Borrow makes the array that begins at first the buffer's elements, in place
+	// of those that it had; of nil and 0 the buffer has none. The memory must stay
+	// where it is, and be of nobody else's use, as with any buffer, until the runs
+	// with it are complete. Nobody may use the buffer meanwhile.
+	//
+	// Two buffers may have borrowed the same memory. If one of them is the result
+	// of an elementwise kernel with one output and no sums and the other an operand
+	// of as many elements, the kernel computes in place; else, a result that
+	// overlaps anything is not defined.
+	Borrow(first unsafe.Pointer, n int) error
 }
 
 // Recorder is a Device that can repeat a sequence of runs with one call, at less

@@ -108,6 +108,7 @@ var topics = []struct {
 	{"Device", testDevice},
 	{"Programs", testPrograms},
 	{"Buffers", forTypes(testBuffers[float32], testBuffers[float64])},
+	{"Borrowed", forTypes(testBorrowed[float32], testBorrowed[float64])},
 	{"BadBuffers", testBadBuffers},
 	{"BadCompile", testBadCompile},
 	{"BadRun", testBadRun},

@@ -68,7 +68,7 @@ func (p *program[T]) refuse(rows, cols int, inputs, outputs []backend.Buffer) er
 		return err
 	}
 	for i, b := range slices.Concat(inputs, outputs) {
-		own, ok := b.(*buffer)
+		own, ok := bufferOf(b)
 		if b == nil || ok && own.array.Load() != nil {
 			continue
 		}
@@ -237,7 +237,7 @@ func lookUp[T kernels.Float](f *frame[T], to *[]T, b backend.Buffer, kind kernel
 	if b == nil {
 		return 0, kind == kernels.Absent
 	}
-	own, ok := b.(*buffer)
+	own, ok := bufferOf(b)
 	if !ok || kind == kernels.Absent || own.dev != f.program.dev ||
 		own.dtype != f.program.plan.Signature.DType || own.len != f.lens[kind] {
 		return 0, false
@@ -323,12 +323,17 @@ func (f *frame[T]) unit() int {
 
 // streams reports whether results should go past the caches: they do where
 // what a pass reads and writes takes more than three quarters of the last of
-// them, so that little of it would be found there again. (Buffers and the edges
-// of parts are aligned as that wants.)
+// them, so that little of it would be found there again. That wants aligned
+// memory, which buffers and the edges of parts are, but not all that is borrowed.
 func (f *frame[T]) streams() bool {
 	ps, cache := f.pass, f.program.dev.cache
 	if f.elements*ps.traffic*f.program.plan.Signature.DType.Size() <= cache-cache/4 {
 		return false
+	}
+	for _, r := range f.results {
+		if uintptr(unsafe.Pointer(unsafe.SliceData(r)))%align != 0 {
+			return false
+		}
 	}
 	if ps.fused != nil {
 		return ps.fused.Streaming != nil
@@ -345,11 +350,12 @@ func (f *frame[T]) complete(s sum[T], index int) {
 	switch {
 	case f.pass.batch:
 		foldRows(f.partials[s.index], f.width)
-		for i := range to {
-			to[i] = 0
-			if f.elements > 0 {
-				to[i] = T(f.partials[s.index][i])
-			}
+		if f.elements == 0 {
+			clear(to)
+			return
+		}
+		for i, total := range f.partials[s.index][:len(to)] {
+			to[i] = T(total)
 		}
 	case s.exact:
 		var total float64

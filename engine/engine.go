@@ -163,7 +163,9 @@ func (e *Engine) Clamp(a tensor.Tensor, low, high any, opts ...tensor.FuncOpt) (
 		c := e.begin(d, opts)
 		defer e.end(c)
 		c.array(d)
-		if c.number(low) && c.number(high) {
+		_, lowTensor := low.(tensor.Tensor) // which StdEng refuses
+		_, highTensor := high.(tensor.Tensor)
+		if !lowTensor && !highTensor && c.number(low) && c.number(high) {
 			if r, err := c.run(clamp); r != nil || err != nil {
 				return r, err
 			}
@@ -188,6 +190,9 @@ func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) error {
 	same := o.Same()
 	*o = tensor.OpOpt{}
 	optsPool.Put(o)
+	if d, ok := to.(*tensor.Dense); ok && d == nil {
+		return nil // StdEng knows whether it is wanted
+	}
 	want := tensor.Bool
 	if same {
 		want = a.Dtype()
@@ -240,7 +245,8 @@ type call struct {
 	buffers [2][maxOperands + 1]backend.Borrowed // by the type; the last is the result's
 	inputs  [maxOperands]backend.Buffer
 	output  [1]backend.Buffer
-	numbers [maxOperands]float64 // room for operands that are numbers
+	numbers [maxOperands]float64        // room for operands that are numbers
+	at      [maxOperands]unsafe.Pointer // where the operands are
 }
 
 // maxOperands is how many operands an operation has at most: those of clamp, and z.
@@ -269,6 +275,7 @@ func (e *Engine) end(c *call) {
 	c.like, c.opts = nil, tensor.OpOpt{}
 	clear(c.kinds[:c.n])
 	clear(c.inputs[:])
+	clear(c.at[:])
 	e.calls.Put(c)
 }
 
@@ -309,7 +316,12 @@ func (c *call) number(s any) bool {
 		if s.DataSize() > 1 || !s.IsNativelyAccessible() || !s.IsScalar() || s.Dtype() != c.like.Dtype() {
 			return false
 		}
-		at = memoryOf(s)
+		// A copy, since the result may be written over it.
+		if c.dtype == kernels.F32 {
+			*(*float32)(at) = s.Float32s()[0]
+		} else {
+			*(*float64)(at) = s.Float64s()[0]
+		}
 	default:
 		return false
 	}
@@ -318,7 +330,7 @@ func (c *call) number(s any) bool {
 }
 
 func (c *call) operand(kind kernels.Kind, first unsafe.Pointer, n int) {
-	c.kinds[c.n] = kind
+	c.kinds[c.n], c.at[c.n] = kind, first
 	c.inputs[c.n] = c.borrow(c.n, first, n)
 	c.n++
 }
@@ -361,6 +373,9 @@ func (c *call) run(op *operation) (tensor.Tensor, error) {
 	default:
 		result = c.newLike()
 	}
+	if c.overlaps(result) {
+		return nil, nil
+	}
 	c.output[0] = c.borrow(maxOperands, memoryOf(result), result.DataSize())
 	sig := kernels.Signature{DType: c.dtype, Kinds: c.kinds}
 	program, err := c.engine.program(kernel, sig)
@@ -371,6 +386,18 @@ func (c *call) run(op *operation) (tensor.Tensor, error) {
 		return nil, fmt.Errorf("engine: %s: %w", op.name, err)
 	}
 	return result, nil
+}
+
+// overlaps reports whether elements of the result are others of an operand: what
+// becomes of these is for StdEng to say, which goes from the first to the last.
+func (c *call) overlaps(result *tensor.Dense) bool {
+	to, size := uintptr(memoryOf(result)), uintptr(result.MemSize())
+	for i, at := range c.at[:c.n] {
+		if from := uintptr(at); c.kinds[i] == kernels.Full && from != to && from < to+size && to < from+size {
+			return true
+		}
+	}
+	return false
 }
 
 // newLike makes the tensor of a result.
@@ -430,6 +457,9 @@ func (e *Engine) Sum(t tensor.Tensor, along ...int) (tensor.Tensor, error) {
 	// From the last on, so that the numbers of the others stay.
 	axes := slices.Clone(along)
 	slices.Sort(axes)
+	if len(slices.Compact(slices.Clone(axes))) < len(axes) {
+		return nil, fmt.Errorf("engine: sum along axes %v, one of them twice", along)
+	}
 	var result tensor.Tensor = d
 	for i := len(axes) - 1; i >= 0; i-- {
 		d := result.(*tensor.Dense)

@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -379,5 +381,81 @@ func TestWholePrograms(t *testing.T) {
 	}
 	if s := fmt.Sprint(a); len(s) < 100 {
 		t.Errorf("it prints as %q", s)
+	}
+}
+
+// TestOverlap: memory that a result shares with an operand, but not element for
+// element, gives what StdEng gives; a number in it is read before it is written.
+func TestOverlap(t *testing.T) {
+	eng := open(t)
+	const n = 1 << 18 // for all threads of the device
+	part := func(x *tensor.Dense, from, to int) *tensor.Dense {
+		v, err := x.Slice(tensor.S(from, to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.(*tensor.Dense)
+	}
+	for name, run := range map[string]func(x, y *tensor.Dense, by int) (tensor.Tensor, error){
+		"Add into what follows": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Add(part(x, 0, n), y, tensor.WithReuse(part(x, by, n+by)))
+		},
+		"Sub of what follows": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Sub(part(x, 0, n), part(x, by, n+by), tensor.UseUnsafe())
+		},
+		"Mul of what precedes": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Mul(part(x, by, n+by), part(x, 0, n), tensor.UseUnsafe())
+		},
+		"Square into what follows": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Square(part(x, 0, n), tensor.WithReuse(part(x, by, n+by)))
+		},
+		"Neg added to what follows": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Neg(part(x, 0, n), tensor.WithIncr(part(x, by, n+by)))
+		},
+		"Sub with its own number": func(x, y *tensor.Dense, by int) (tensor.Tensor, error) {
+			return tensor.Sub(x, part(x, by, by+1), tensor.UseUnsafe())
+		},
+	} {
+		for _, by := range []int{1, 40, n - 10} {
+			var got []string
+			for _, e := range []tensor.Engine{eng, tensor.StdEng{}} {
+				r := rand.New(rand.NewPCG(9, 9))
+				x, y := floats[float64](r, e, nil, 2*n), floats[float64](r, e, nil, n)
+				if _, err := run(x, y, by); err != nil {
+					t.Fatal(err)
+				}
+				sum := fnv.New64()
+				for _, v := range x.Float64s() {
+					if v != v {
+						v = 12345 // one NaN is as good as another
+					}
+					binary.Write(sum, binary.NativeEndian, v)
+				}
+				got = append(got, fmt.Sprint(sum.Sum64()))
+			}
+			if got[0] != got[1] {
+				t.Errorf("%s by %d is not StdEng's", name, by)
+			}
+		}
+	}
+}
+
+// TestRefused: what StdEng refuses is refused at each length, without a panic.
+func TestRefused(t *testing.T) {
+	eng := open(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{5, 2000} {
+		a, b := floats[float32](r, eng, nil, n), floats[float32](r, eng, nil, n+1)
+		one := tensor.New(tensor.FromScalar(float32(1)), tensor.WithEngine(eng))
+		if _, err := tensor.Lt(a, b, tensor.WithReuse((*tensor.Dense)(nil))); err == nil {
+			t.Errorf("of %d: Lt of two lengths into nothing", n)
+		}
+		if _, err := tensor.Clamp(a, one, one); err == nil {
+			t.Errorf("of %d: Clamp by tensors", n)
+		}
+		rows := floats[float32](r, eng, nil, n, 3, 2)
+		if _, err := tensor.Sum(rows, 0, 0); err == nil {
+			t.Errorf("of %d: Sum along an axis twice", n)
+		}
 	}
 }

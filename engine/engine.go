@@ -218,11 +218,12 @@ func (e *Engine) mine(t tensor.Tensor, err error) (tensor.Tensor, error) {
 }
 
 // plain is the tensor, if the device computes with it: floats, one after the other,
-// and enough of them.
+// and enough of them. A slice of a transposed tensor may say that its elements are so
+// when its memory has others between them.
 func plain(t tensor.Tensor, least int) *tensor.Dense {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d.DataSize() < least || d.RequiresIterator() || !d.IsNativelyAccessible() ||
-		d.Dtype() != tensor.Float32 && d.Dtype() != tensor.Float64 {
+		d.Dtype() != tensor.Float32 && d.Dtype() != tensor.Float64 || d.DataSize() != d.Shape().TotalSize() {
 		return nil
 	}
 	return d

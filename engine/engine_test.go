@@ -459,3 +459,26 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestSliceOfTransposed: such a slice says that it is contiguous and is not.
+func TestSliceOfTransposed(t *testing.T) {
+	var got []any
+	for _, e := range []tensor.Engine{open(t), tensor.StdEng{}} {
+		x := floats[float32](rand.New(rand.NewPCG(1, 1)), e, nil, 200, 200)
+		if err := x.T(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := x.Slice(tensor.S(1, 199))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := tensor.Abs(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, y.Data())
+	}
+	if d := difference[float32](got[0], got[1], operation{}, false); d != "" {
+		t.Error(d)
+	}
+}

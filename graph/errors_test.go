@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/engine"
 	"errorcell/graph"
 )
 
@@ -48,6 +50,7 @@ func TestRefusals(t *testing.T) {
 		{"types", graph.GaussianError, dev, x, n(tensor.Float32, 2, 3), nil, backend.ErrDType, "target is of float64, the prediction of float32"},
 		{"ints", graph.GaussianError, dev, n(tensor.Int, 2, 3), n(tensor.Int, 2, 3), nil, backend.ErrDType, "float32 or float64 are wanted"},
 		{"scalars", graph.GaussianError, dev, gorgonia.NewScalar(g, tensor.Float64), x, nil, backend.ErrDType, "target is of type float64, and tensors"},
+		{"no shape", graph.GaussianError, dev, gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithName("a")), gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithName("b")), nil, backend.ErrShape, "tensors of known shape"},
 		{"graphs", graph.GaussianError, dev, x, other, nil, nil, "are of two graphs"},
 		{"L1", graph.GaussianError, dev, x, x, []graph.Option{graph.L1}, nil, "GaussianError: it has no option L1"},
 		{"logits", graph.LaplacianError, dev, x, x, []graph.Option{graph.Logits}, nil, "LaplacianError: it has no option Logits"},
@@ -81,8 +84,19 @@ func TestNoGradient(t *testing.T) {
 			loss, errs, err := graph.GaussianError(dev, target, mu)
 			return gorgonia.Must(gorgonia.Add(gorgonia.Must(loss, err), gorgonia.Must(gorgonia.Sum(errs))))
 		}},
+		{"second", "no second derivative", func(target, mu *gorgonia.Node) *gorgonia.Node {
+			loss, _, err := graph.GaussianError(dev, target, mu)
+			grads, err := gorgonia.Grad(gorgonia.Must(loss, err), mu)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return gorgonia.Must(gorgonia.Sum(grads[0]))
+		}},
 	} {
 		for _, machine := range []string{"tape", "lisp"} {
+			if c.name == "second" && machine == "lisp" {
+				continue // it has no nodes of gradients
+			}
 			t.Run(c.name+"/"+machine, func(t *testing.T) {
 				g := gorgonia.NewGraph()
 				target := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("target"), gorgonia.WithShape(2),
@@ -125,6 +139,7 @@ func TestBadValues(t *testing.T) {
 		"none":   nil,
 		"one":    {good},
 		"nil":    {good, nil},
+		"typed":  {good, (*tensor.Dense)(nil)},
 		"scalar": {good, gorgonia.NewF32(1)},
 		"type":   {good, tensor.New(tensor.WithBacking([]float64{1, 2}))},
 		"shape":  {good, tensor.New(tensor.WithBacking([]float32{1, 2, 3}))},
@@ -175,7 +190,7 @@ func TestPrealloc(t *testing.T) {
 	if v := run(loss.Op(), number, a, b, to); v != gorgonia.Value(number) || *number != -n/2 {
 		t.Errorf("the loss is %v", v)
 	}
-	for _, bad := range []gorgonia.Value{nil, gorgonia.NewF32(0), gorgonia.NewF64(0), tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(n)), tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, n/2))} {
+	for _, bad := range []gorgonia.Value{nil, gorgonia.NewF32(0), gorgonia.NewF64(0), (*tensor.Dense)(nil), tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(n)), tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, n/2))} {
 		if v := run(errs.Op(), bad, a, b); v == bad || v.Data().([]float32)[7] != -1 {
 			t.Errorf("the result of %T is %v", bad, v)
 		}
@@ -190,6 +205,10 @@ func TestPrealloc(t *testing.T) {
 // Views are read as they show, in order or not.
 func TestViews(t *testing.T) {
 	dev := open(t)
+	eng, err := engine.New(dev)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		view func(d *tensor.Dense) *tensor.Dense
@@ -200,6 +219,9 @@ func TestViews(t *testing.T) {
 		{"columns", func(d *tensor.Dense) *tensor.Dense { return slice(d, nil, gorgonia.S(1, 3)) }, []float64{1, 2, 5, 6, 9, 10}},
 		{"column", func(d *tensor.Dense) *tensor.Dense { return slice(d, nil, gorgonia.S(2)) }, []float64{2, 6, 10}},
 		{"transposed", func(d *tensor.Dense) *tensor.Dense { d.T(); return d }, []float64{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}},
+		{"of an engine", func(d *tensor.Dense) *tensor.Dense {
+			return tensor.New(tensor.WithShape(3, 4), tensor.WithBacking(d.Data()), tensor.WithEngine(eng))
+		}, []float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		{"column order", func(*tensor.Dense) *tensor.Dense {
 			return tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float64{0, 3, 1, 4, 2, 5}), tensor.AsFortran(nil))
 		}, []float64{0, 1, 2, 3, 4, 5}},
@@ -264,4 +286,67 @@ func TestConstant(t *testing.T) {
 	if l := numbers[float64](t, loss.Value()); l[0] != -6.5 {
 		t.Errorf("loss %v", l)
 	}
+}
+
+// Target and mu may be one node, whose gradients add up.
+func TestOneNode(t *testing.T) {
+	dev := open(t)
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("x"), gorgonia.WithShape(2), gorgonia.WithValue(tensor.New(tensor.WithBacking([]float64{3, 5}))))
+	loss, _, err := graph.BernoulliError(dev, x, x, graph.Logits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads, err := gorgonia.Grad(loss, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := gorgonia.NewTapeMachine(g)
+	defer vm.Close()
+	if err := vm.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	in := []float64{3, 5}
+	byTarget, byMu := reference(t, "bernoulli-logits/dtarget", in, in, 1), reference(t, "bernoulli-logits/dp", in, in, 1)
+	for i, d := range numbers[float64](t, grads[0].Value()) {
+		if d != byTarget[i]+byMu[i] {
+			t.Errorf("gradient[%d] is %v, not %v + %v", i, d, byTarget[i], byMu[i])
+		}
+	}
+}
+
+// Machines of several goroutines may run a graph's operations.
+func TestConcurrent(t *testing.T) {
+	dev := open(t)
+	g := gorgonia.NewGraph()
+	const n = 1000
+	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(n))
+	y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("y"), gorgonia.WithShape(n))
+	loss, errs, err := graph.LaplacianError(dev, x, y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			a := tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, i, i+n)))
+			b := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(n))
+			for range 50 {
+				e, err := errs.Op().Do(a, b)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l, err := loss.Op().Do(a, b, e)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if want := gorgonia.F32(-n); i > 0 && *l.(*gorgonia.F32) != want || i == 0 && *l.(*gorgonia.F32) != want+1 { // 0 is in the first
+					t.Errorf("loss %v of numbers from %d on", l, i)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

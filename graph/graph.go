@@ -209,8 +209,8 @@ func check(target, mu *gorgonia.Node) (like, error) {
 			return l, fmt.Errorf("%w: target has shape %v, %s %v", backend.ErrShape, l.shape, name, n.Shape())
 		}
 	}
-	if l.shape.TotalSize() == 0 || l.dims == 0 {
-		return l, fmt.Errorf("%w: tensors with elements are wanted, these have shape %v", backend.ErrShape, l.shape)
+	if l.shape.TotalSize() == 0 || l.dims == 0 || l.dims != l.shape.Dims() {
+		return l, fmt.Errorf("%w: tensors of known shape with elements are wanted, these have shape %v", backend.ErrShape, l.shape)
 	}
 	if target.Graph() != mu.Graph() && target.Graph() != nil && mu.Graph() != nil {
 		return l, errors.New("target and the prediction are of two graphs")

@@ -160,7 +160,7 @@ func (o *op) fits(v gorgonia.Value) bool {
 		return err == nil
 	}
 	d, ok := v.(*tensor.Dense)
-	return ok && o.check(d) == nil && inOrder(d)
+	return ok && d != nil && o.check(d) == nil && inOrder(d)
 }
 
 // check says what is wrong with a tensor.
@@ -234,8 +234,8 @@ func (o *op) compute(c *call, to gorgonia.Value, operands []gorgonia.Value) erro
 	for i, v := range operands[:2] {
 		name := o.kernel.InputName(i)
 		d, ok := v.(*tensor.Dense)
-		if !ok {
-			return fmt.Errorf("%w: %s is a %T, not a *tensor.Dense", backend.ErrOperands, name, v)
+		if !ok || d == nil {
+			return fmt.Errorf("%w: %s is a %T, a *tensor.Dense is wanted", backend.ErrOperands, name, v)
 		}
 		if err := o.check(d); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

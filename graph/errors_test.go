@@ -195,11 +195,6 @@ func TestPrealloc(t *testing.T) {
 			t.Errorf("the result of %T is %v", bad, v)
 		}
 	}
-	in := []gorgonia.Value{a, b}
-	op := errs.Op().(gorgonia.UsePreallocDoer)
-	if allocs := testing.AllocsPerRun(100, func() { op.UsePreallocDo(to, in...) }); allocs > 0 {
-		t.Errorf("%v allocations", allocs)
-	}
 }
 
 // Views are read as they show, in order or not.

@@ -24,8 +24,9 @@
 // each root of the graph is computed, so the mismatch count is for forward runs there.
 // The device must stay open as long as the graph is run.
 //
-// Loss and errors come from a run of the kernel each, which reads the operands
-// twice: Gorgonia's operations have one result.
+// Loss, errors and the derivatives by target and mu come from a run of a kernel each:
+// Gorgonia's operations have one result. Of a loss with a gradient in TapeMachine, both
+// derivatives are computed, also that which nobody has asked for.
 package graph
 
 import (

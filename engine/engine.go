@@ -32,14 +32,6 @@ type Engine struct {
 	own   tensor.ConsOpt
 
 	calls sync.Pool // of *call
-
-	mu       sync.RWMutex
-	programs map[programKey]backend.Program
-}
-
-type programKey struct {
-	kernel *kernels.Kernel
-	sig    kernels.Signature
 }
 
 // New makes an engine on an open device, which must be able to compute in the
@@ -52,7 +44,7 @@ func New(dev backend.Device) (*Engine, error) {
 	if !ok {
 		return nil, fmt.Errorf("engine: device %s cannot compute in the host's memory, where tensors are", dev.Name())
 	}
-	e := &Engine{dev: dev, host: host, programs: map[programKey]backend.Program{}}
+	e := &Engine{dev: dev, host: host}
 	e.own = tensor.WithEngine(e)
 	return e, nil
 }
@@ -379,7 +371,7 @@ func (c *call) run(op *operation) (tensor.Tensor, error) {
 	}
 	c.output[0] = c.borrow(maxOperands, memoryOf(result), result.DataSize())
 	sig := kernels.Signature{DType: c.dtype, Kinds: c.kinds}
-	program, err := c.engine.program(kernel, sig)
+	program, err := c.engine.dev.Compile(kernel, sig)
 	if err == nil {
 		err = program.Run(1, result.DataSize(), c.inputs[:c.n], c.output[:])
 	}
@@ -419,26 +411,9 @@ func (c *call) newLike() *tensor.Dense {
 // new tensor, which package tensor makes in more pieces.
 const copied = 1 << 14
 
-// program is that of a kernel, compiled when it is first wanted.
-func (e *Engine) program(kernel *kernels.Kernel, sig kernels.Signature) (backend.Program, error) {
-	key := programKey{kernel, sig}
-	e.mu.RLock()
-	p, ok := e.programs[key]
-	e.mu.RUnlock()
-	if ok {
-		return p, nil
-	}
-	p, err := e.dev.Compile(kernel, sig)
-	if err == nil {
-		e.mu.Lock()
-		e.programs[key] = p
-		e.mu.Unlock()
-	}
-	return p, err
-}
-
 // Sum is tensor.Sum: over all elements, or along axes. The numbers are added in
-// float64 in a fixed order and rounded once, where StdEng rounds each time.
+// float64 in a fixed order and rounded once for each axis, where StdEng rounds each
+// time; of few elements, a sum over all is StdEng's.
 func (e *Engine) Sum(t tensor.Tensor, along ...int) (tensor.Tensor, error) {
 	whole := len(along) == 0
 	if !whole && len(along) == t.Dims() {
@@ -543,7 +518,7 @@ func (c *call) reduce(kernel *kernels.Kernel, from unsafe.Pointer, rows, cols in
 	c.n = 0
 	c.operand(kernels.Full, from, rows*cols)
 	c.output[0] = c.borrow(maxOperands, to, n)
-	program, err := c.engine.program(kernel, kernels.Signature{DType: c.dtype, Kinds: c.kinds})
+	program, err := c.engine.dev.Compile(kernel, kernels.Signature{DType: c.dtype, Kinds: c.kinds})
 	if err == nil {
 		err = program.Run(rows, cols, c.inputs[:1], c.output[:])
 	}

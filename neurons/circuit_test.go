@@ -314,7 +314,7 @@ func TestProcessThroughChanges(t *testing.T) {
 func TestContextsShareADevice(t *testing.T) {
 	onEveryDevice(t, func(t *testing.T, dev backend.Device) {
 		if _, ok := dev.(*remote); ok {
-			t.Skip("it counts, which several goroutines cannot do at once")
+			t.Skip("the remote device of these tests counts its copies without a lock, so goroutines cannot share it; the CPU devices and cuda:emulated are shared")
 		}
 		folder := t.TempDir()
 		states := make([]string, 4)

@@ -87,11 +87,41 @@ type Program interface {
 	Run(rows, cols int, inputs, outputs []Buffer) error
 }
 
-// Borrower is a Device whose programs can work in the host's memory, wherever it
-// is: nothing need be copied to the device.
+// Borrower is a Device whose programs can work in the host's memory: nothing need
+// be copied to the device. Which memory that is, is any, unless the device is a
+// [Sharer].
 type Borrower interface {
 	// NewBorrowed makes a buffer without elements, for [Borrowed.Borrow].
 	NewBorrowed(dtype kernels.DType) (Borrowed, error)
+}
+
+// Sharer is a Device with memory of its own, of which the host can reach a part:
+// what NewShared gives. That is all that its Borrowed buffers can borrow.
+//
+// The host may read and write shared memory at any address and at any time without
+// a crash, but programs that were started before may still use it: what they wrote
+// is there, and what they read may be changed, once [Device.Sync] has returned. The
+// memory is none of Go's: it does not move, the garbage collector neither looks at
+// it nor frees it, and no Go pointers may be kept in it.
+type Sharer interface {
+	Borrower
+	// NewShared allocates that many bytes of shared memory, all zero, which the
+	// host may touch at once. It begins at a multiple of 256, and counts as memory
+	// of buffers does. Of 0 bytes there is none, and nothing to free.
+	//
+	// The error is an ErrMemory that names what was asked and what there is, an
+	// ErrShape for bytes < 0, or an errors.ErrUnsupported that says what this
+	// device lacks to share any memory.
+	NewShared(bytes int) ([]byte, error)
+	// FreeShared gives back what NewShared gave, all of it: a part is an ErrShape,
+	// and memory that is not this device's, or was given back before, an
+	// ErrForeign. Programs that were started with it may be under way. The memory
+	// must not be touched any more, which may end the program; runs with a buffer
+	// that borrows it still are an ErrClosed.
+	//
+	// Close of the device frees what was not given back, with the same end for
+	// pointers that lead there: copy before what is wanted after.
+	FreeShared(memory []byte) error
 }
 
 // Borrowed is a Buffer in memory that the host lends it.
@@ -101,6 +131,11 @@ type Borrowed interface {
 	// of those that it had; of nil and 0 the buffer has none. The memory must stay
 	// where it is, and be of nobody else's use, as with any buffer, until the runs
 	// with it are complete. Nobody may use the buffer meanwhile.
+	//
+	// The array may begin wherever an element can: at any multiple of its size. Of
+	// a [Sharer] it must lie within one piece of its shared memory, or the error is
+	// an ErrForeign, and an ErrShape if only its end lies outside. A recording keeps
+	// to the memory that its buffers had when it was made.
 	//
 	// Two buffers may have borrowed the same memory. If one of them is the result
 	// of an elementwise kernel with one output and no sums and the other an operand

@@ -66,7 +66,7 @@ test: needs-go ## vet and test every module, then the library under the race det
 	$(call each,test -vet=all $(TESTFLAGS) ./...)
 	go test -vet=all -tags purego -short $(TESTFLAGS) ./backend/cpu/... ./bench
 	$(call emulated,arm64,linux,$(QEMU_ARM64),./kernels ./backend/cpu/...)
-	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell ./neurons),echo "CUDA tests skipped: they need Linux and a C compiler")
+	$(call with-cuda,(set -x; go test -vet=all -tags nvidia $(TESTFLAGS) ./backend/cuda/... ./bench/gpu ./cmd/errorcell ./engine ./graph ./neurons),echo "CUDA tests skipped: they need Linux and a C compiler")
 	@export CGO_ENABLED=1; if go build -race runtime/cgo 2>/dev/null; \
 	then set -x; go test -race -short -vet=off $(TESTFLAGS) ./...; \
 	else echo "race detector skipped: it needs a C compiler"; fi

@@ -7,7 +7,12 @@
 // The device computes Add, Sub, Mul, Div, comparisons, Neg, Abs, Sign, Sqrt, Square,
 // Exp, Log, Tanh, Clamp and Sum of float32 and float64, also in place, with a number,
 // and with tensor's WithReuse and WithIncr. All else, other types, tensors that are not
-// contiguous and short ones are for tensor.StdEng, which the engine contains.
+// contiguous and, on a CPU, short ones are for tensor.StdEng, which the engine contains.
+//
+// A GPU has memory of its own. Results are there, and so is what [Engine.Place] gives;
+// the host reaches it, too, so that such a tensor is read, printed and given to
+// StdEng's operations like any other. Tensors in Go's memory are copied to the GPU for
+// each operation. Memory of both kinds is the garbage collector's to free.
 package engine
 
 import (
@@ -19,6 +24,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/lend"
 	"errorcell/kernels"
 )
 
@@ -26,25 +32,26 @@ import (
 // any number of goroutines.
 type Engine struct {
 	tensor.StdEng
-	dev   backend.Device
-	host  backend.Borrower
-	owned bool // the device is closed with the engine
-	own   tensor.ConsOpt
+	dev    backend.Device
+	lender *lend.Lender
+	local  bool           // the device computes in Go's memory
+	sharer backend.Sharer // else, where it has memory for results that the host reaches
+	owned  bool           // the device is closed with the engine
+	own    tensor.ConsOpt
 
 	calls sync.Pool // of *call
 }
 
-// New makes an engine on an open device, which must be able to compute in the
-// host's memory: those of package cpu are.
+// New makes an engine on an open device.
 func New(dev backend.Device) (*Engine, error) {
 	if dev == nil {
 		return nil, fmt.Errorf("engine: %w: an open device is wanted, such as backend.Open gives", backend.ErrForeign)
 	}
-	host, ok := dev.(backend.Borrower)
-	if !ok {
-		return nil, fmt.Errorf("engine: device %s cannot compute in the host's memory, where tensors are", dev.Name())
+	e := &Engine{dev: dev, lender: lend.New(dev)}
+	e.sharer, _ = dev.(backend.Sharer)
+	if _, borrows := dev.(backend.Borrower); borrows && e.sharer == nil {
+		e.local = true
 	}
-	e := &Engine{dev: dev, host: host}
 	e.own = tensor.WithEngine(e)
 	return e, nil
 }
@@ -65,7 +72,7 @@ func Open(spec string) (*Engine, error) {
 }
 
 // Close closes the device that Open has opened. Tensors keep their memory, and what
-// they compute from then on is an error.
+// they compute on the device from then on is an error.
 func (e *Engine) Close() error {
 	if !e.owned {
 		return nil
@@ -76,9 +83,9 @@ func (e *Engine) Close() error {
 // Device is where the engine computes.
 func (e *Engine) Device() backend.Device { return e.dev }
 
-// least is how many elements a tensor has at least for the device to be quicker at
-// an operation that moves memory; functions have leastOf. With fewer, it takes longer
-// to get there.
+// least is how many elements a tensor has at least for a CPU to be quicker at an
+// operation that moves memory; functions have leastOf. With fewer, it takes longer to
+// get there than StdEng takes.
 const least, leastOf = 1024, 256
 
 // The operations of StdEng.
@@ -89,28 +96,25 @@ type (
 )
 
 func (e *Engine) ofOne(op *operation, std stdOne, a tensor.Tensor, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	if d := plain(a, op.least); d != nil {
-		c := e.begin(d, opts)
-		defer e.end(c)
-		c.array(d)
-		if r, err := c.run(op); r != nil || err != nil {
-			return r, err
+	if !e.few(a, op.least) {
+		if x := e.plain(a, op.least); x != nil {
+			if r, err := e.compute(op, opts, x, x); r != nil || err != nil {
+				return r, err
+			}
 		}
 	}
 	return std(e.StdEng, a, opts...)
 }
 
 func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	if err := op.check(a, opts); err != nil {
-		return nil, err
+	if op.compares {
+		if err := op.check(a, opts); err != nil {
+			return nil, err
+		}
 	}
-	if x := plain(a, op.least); x != nil {
-		if y := plain(b, op.least); y != nil && alike(x, y) {
-			c := e.begin(x, opts)
-			defer e.end(c)
-			c.array(x)
-			c.array(y)
-			if r, err := c.run(op); r != nil || err != nil {
+	if !e.few(a, op.least) {
+		if x, y := e.plain(a, op.least), e.plain(b, op.least); x != nil && y != nil && alike(x, y) {
+			if r, err := e.compute(op, opts, x, x, y); r != nil || err != nil {
 				return r, err
 			}
 		}
@@ -123,21 +127,18 @@ func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []ten
 }
 
 func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any, leftTensor bool, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	if err := op.check(t, opts); err != nil {
-		return nil, err
+	if op.compares {
+		if err := op.check(t, opts); err != nil {
+			return nil, err
+		}
 	}
-	if d := plain(t, op.least); d != nil {
-		c := e.begin(d, opts)
-		defer e.end(c)
-		if leftTensor {
-			c.array(d)
-		}
-		ok := c.number(s)
-		if !leftTensor {
-			c.array(d)
-		}
-		if ok {
-			if r, err := c.run(op); r != nil || err != nil {
+	if !e.few(t, op.least) {
+		if x := e.plain(t, op.least); x != nil {
+			operands := [...]any{x, s}
+			if !leftTensor {
+				operands = [...]any{s, x}
+			}
+			if r, err := e.compute(op, opts, x, operands[:]...); r != nil || err != nil {
 				return r, err
 			}
 		}
@@ -151,14 +152,11 @@ func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any
 
 // Clamp is tensor.Clamp.
 func (e *Engine) Clamp(a tensor.Tensor, low, high any, opts ...tensor.FuncOpt) (tensor.Tensor, error) {
-	if d := plain(a, clamp.least); d != nil {
-		c := e.begin(d, opts)
-		defer e.end(c)
-		c.array(d)
+	if !e.few(a, clamp.least) {
 		_, lowTensor := low.(tensor.Tensor) // which StdEng refuses
 		_, highTensor := high.(tensor.Tensor)
-		if !lowTensor && !highTensor && c.number(low) && c.number(high) {
-			if r, err := c.run(clamp); r != nil || err != nil {
+		if x := e.plain(a, clamp.least); x != nil && !lowTensor && !highTensor {
+			if r, err := e.compute(clamp, opts, x, x, low, high); r != nil || err != nil {
 				return r, err
 			}
 		}
@@ -171,7 +169,7 @@ var optsPool = sync.Pool{New: func() any { return new(tensor.OpOpt) }}
 // check finds comparisons into tensors of another type than their results have,
 // which StdEng takes for memory of that type.
 func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) error {
-	if !op.compares || len(opts) == 0 {
+	if len(opts) == 0 {
 		return nil
 	}
 	o := optsPool.Get().(*tensor.OpOpt)
@@ -209,66 +207,68 @@ func (e *Engine) mine(t tensor.Tensor, err error) (tensor.Tensor, error) {
 	return t, err
 }
 
+// few reports whether a tensor surely has fewer elements than the device is for. It
+// is asked first, so that the way to StdEng is as short as can be.
+func (e *Engine) few(t tensor.Tensor, least int) bool {
+	d, ok := t.(*tensor.Dense)
+	return ok && e.local && d.MemSize() < uintptr(least*kernels.F32.Size())
+}
+
 // plain is the tensor, if the device computes with it: floats, one after the other,
 // and enough of them. A slice of a transposed tensor may say that its elements are so
 // when its memory has others between them.
-func plain(t tensor.Tensor, least int) *tensor.Dense {
+func (e *Engine) plain(t tensor.Tensor, least int) *tensor.Dense {
+	if !e.local {
+		least = 1
+	}
 	d, ok := t.(*tensor.Dense)
-	if !ok || d.DataSize() < least || d.RequiresIterator() || !d.IsNativelyAccessible() ||
-		d.Dtype() != tensor.Float32 && d.Dtype() != tensor.Float64 || d.DataSize() != d.Shape().TotalSize() {
+	if !ok || d == nil || d.DataSize() < least || !inOrder(d) || d.Dtype() != tensor.Float32 && d.Dtype() != tensor.Float64 {
 		return nil
 	}
 	return d
 }
 
+func inOrder(d *tensor.Dense) bool {
+	return !d.RequiresIterator() && d.IsNativelyAccessible() && d.DataSize() == d.Shape().TotalSize()
+}
+
 // alike reports whether elements of the same index are in the same place.
 func alike(a, b *tensor.Dense) bool {
-	return a.Dtype() == b.Dtype() && a.Shape().Eq(b.Shape()) && a.DataOrder().HasSameOrder(b.DataOrder())
+	return a.Dtype() == b.Dtype() && placedAlike(a, b)
+}
+
+func placedAlike(a, b *tensor.Dense) bool {
+	return a.Shape().Eq(b.Shape()) && a.DataOrder().HasSameOrder(b.DataOrder())
 }
 
 // call is an operation under way. Calls are kept, so that one allocates nothing.
 type call struct {
-	engine *Engine
-	dtype  kernels.DType
-	like   *tensor.Dense // what the result is like
-	opts   tensor.OpOpt
-
-	kinds   [kernels.MaxInputs]kernels.Kind
-	n       int                                  // operands so far
-	buffers [2][maxOperands + 1]backend.Borrowed // by the type; the last is the result's
-	inputs  [maxOperands]backend.Buffer
-	output  [1]backend.Buffer
-	numbers [maxOperands]float64        // room for operands that are numbers
-	at      [maxOperands]unsafe.Pointer // where the operands are
+	dtype    kernels.DType
+	opts     tensor.OpOpt
+	n        int // operands so far
+	kinds    [kernels.MaxInputs]kernels.Kind
+	operands [maxOperands]lend.Memory
+	tensors  [maxOperands]*tensor.Dense // of the operands, which keep their memory
+	numbers  [maxOperands]float64       // room for operands that are numbers
+	result   [1]lend.Memory
 }
 
 // maxOperands is how many operands an operation has at most: those of clamp, and z.
 const maxOperands = 4
 
-// begin starts a call whose result is like t.
-func (e *Engine) begin(t *tensor.Dense, opts []tensor.FuncOpt) *call {
+// begin starts a call with operands of a type.
+func (e *Engine) begin(dtype kernels.DType) *call {
 	c, ok := e.calls.Get().(*call)
 	if !ok {
-		c = &call{engine: e}
+		c = new(call)
 	}
-	c.dtype, c.like, c.n = dtypeOf(t), t, 0
-	for _, opt := range opts {
-		opt(&c.opts)
-	}
+	c.dtype = dtype
 	return c
 }
 
 // end lets go of all memory.
 func (e *Engine) end(c *call) {
-	for _, b := range c.buffers[typeIndex(c.dtype)] {
-		if b != nil && b.Len() > 0 {
-			b.Borrow(nil, 0)
-		}
-	}
-	c.like, c.opts = nil, tensor.OpOpt{}
-	clear(c.kinds[:c.n])
-	clear(c.inputs[:])
-	clear(c.at[:])
+	*c = call{}
 	e.calls.Put(c)
 }
 
@@ -279,73 +279,67 @@ func dtypeOf(t *tensor.Dense) kernels.DType {
 	return kernels.F64
 }
 
-func typeIndex(d kernels.DType) int { return d.Size()/4 - 1 }
-
-func memoryOf(t *tensor.Dense) unsafe.Pointer {
+// memoryOf is where a tensor's elements are.
+func memoryOf(t *tensor.Dense) lend.Memory {
 	if t.Dtype() == tensor.Float32 {
-		return unsafe.Pointer(unsafe.SliceData(t.Float32s()))
+		return lend.Memory{DType: kernels.F32, First: unsafe.Pointer(unsafe.SliceData(t.Float32s())), Len: t.DataSize()}
 	}
-	return unsafe.Pointer(unsafe.SliceData(t.Float64s()))
+	return lend.Memory{DType: kernels.F64, First: unsafe.Pointer(unsafe.SliceData(t.Float64s())), Len: t.DataSize()}
 }
 
-// array adds a tensor to the operands.
-func (c *call) array(t *tensor.Dense) { c.operand(kernels.Full, memoryOf(t), t.DataSize()) }
-
-// number adds a number, or a tensor of one, if it is of the same type.
-func (c *call) number(s any) bool {
-	at := unsafe.Pointer(&c.numbers[c.n])
-	switch s := s.(type) {
-	case float32:
-		if c.dtype != kernels.F32 {
+// operand adds a tensor or a number, if it is of the call's type.
+func (c *call) operand(x any) bool {
+	if d, ok := x.(*tensor.Dense); ok && d != nil && !d.IsScalar() {
+		c.kinds[c.n], c.operands[c.n], c.tensors[c.n] = kernels.Full, memoryOf(d), d
+	} else {
+		at := unsafe.Pointer(&c.numbers[c.n])
+		if !c.number(x, at) {
 			return false
 		}
-		*(*float32)(at) = s
-	case float64:
-		if c.dtype != kernels.F64 {
-			return false
-		}
-		*(*float64)(at) = s
-	case *tensor.Dense:
-		if s.DataSize() > 1 || !s.IsNativelyAccessible() || !s.IsScalar() || s.Dtype() != c.like.Dtype() {
-			return false
-		}
-		// A copy, since the result may be written over it.
-		if c.dtype == kernels.F32 {
-			*(*float32)(at) = s.Float32s()[0]
-		} else {
-			*(*float64)(at) = s.Float64s()[0]
-		}
-	default:
-		return false
+		c.kinds[c.n], c.operands[c.n] = kernels.Scalar, lend.Memory{DType: c.dtype, First: at, Len: 1}
 	}
-	c.operand(kernels.Scalar, at, 1)
+	c.n++
 	return true
 }
 
-func (c *call) operand(kind kernels.Kind, first unsafe.Pointer, n int) {
-	c.kinds[c.n], c.at[c.n] = kind, first
-	c.inputs[c.n] = c.borrow(c.n, first, n)
-	c.n++
-}
-
-// borrow is buffer i with the memory, or nil if the device has none to give.
-func (c *call) borrow(i int, first unsafe.Pointer, n int) backend.Buffer {
-	b := &c.buffers[typeIndex(c.dtype)][i]
-	if *b == nil {
-		made, err := c.engine.host.NewBorrowed(c.dtype)
-		if err != nil {
-			return nil
+// number writes a number, or that of a tensor of one, to a place. Of a tensor, that is
+// a copy, since the result may be written over it.
+func (c *call) number(x any, at unsafe.Pointer) bool {
+	if d, ok := x.(*tensor.Dense); ok {
+		if d == nil || !d.IsNativelyAccessible() {
+			return false
 		}
-		*b = made
+		switch d.Dtype() {
+		case tensor.Float32:
+			x = d.Float32s()[0]
+		case tensor.Float64:
+			x = d.Float64s()[0]
+		}
 	}
-	if (*b).Borrow(first, n) != nil {
-		return nil
+	switch x := x.(type) {
+	case float32:
+		*(*float32)(at) = x
+		return c.dtype == kernels.F32
+	case float64:
+		*(*float64)(at) = x
+		return c.dtype == kernels.F64
 	}
-	return *b
+	return false
 }
 
-// run computes the operation. Without a result and an error it is for StdEng.
-func (c *call) run(op *operation) (tensor.Tensor, error) {
+// compute computes an operation of tensors like like and numbers. Without a result and
+// an error it is for StdEng.
+func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dense, operands ...any) (tensor.Tensor, error) {
+	c := e.begin(dtypeOf(like))
+	defer e.end(c)
+	for _, opt := range opts {
+		opt(&c.opts)
+	}
+	for _, x := range operands {
+		if !c.operand(x) {
+			return nil, nil
+		}
+	}
 	to, incr := c.opts.IncrReuse()
 	if op.compares && c.opts.Safe() && !c.opts.Same() {
 		return nil, nil // the result is one of bools
@@ -354,39 +348,47 @@ func (c *call) run(op *operation) (tensor.Tensor, error) {
 	var result *tensor.Dense
 	switch {
 	case to != nil:
-		if result = plain(to, op.least); result == nil || !alike(result, c.like) {
+		if result = e.plain(to, op.least); result == nil || !alike(result, like) {
 			return nil, nil
 		}
 		if incr {
-			c.array(result)
+			c.operand(result)
 			kernel = op.incr
 		}
 	case !c.opts.Safe():
-		result = c.like
+		result = like
 	default:
-		result = c.newLike()
+		var err error
+		if result, err = e.newLike(like); err != nil {
+			return nil, fmt.Errorf("engine: %s: %w", op.name, err)
+		}
 	}
-	if c.overlaps(result) {
+	memory := memoryOf(result)
+	if c.overlaps(memory) {
 		return nil, nil
 	}
-	c.output[0] = c.borrow(maxOperands, memoryOf(result), result.DataSize())
-	sig := kernels.Signature{DType: c.dtype, Kinds: c.kinds}
-	program, err := c.engine.dev.Compile(kernel, sig)
-	if err == nil {
-		err = program.Run(1, result.DataSize(), c.inputs[:c.n], c.output[:])
-	}
-	if err != nil {
+	if err := e.run(c, kernel, 1, memory.Len, memory); err != nil {
 		return nil, fmt.Errorf("engine: %s: %w", op.name, err)
 	}
 	return result, nil
 }
 
+// run computes a kernel of the call's operands.
+func (e *Engine) run(c *call, kernel *kernels.Kernel, rows, cols int, result lend.Memory) error {
+	program, err := e.dev.Compile(kernel, kernels.Signature{DType: c.dtype, Kinds: c.kinds})
+	if err != nil {
+		return err
+	}
+	c.result[0] = result
+	return e.lender.Run(program, rows, cols, c.operands[:c.n], c.result[:])
+}
+
 // overlaps reports whether elements of the result are others of an operand: what
 // becomes of these is for StdEng to say, which goes from the first to the last.
-func (c *call) overlaps(result *tensor.Dense) bool {
-	to, size := uintptr(memoryOf(result)), uintptr(result.MemSize())
-	for i, at := range c.at[:c.n] {
-		if from := uintptr(at); c.kinds[i] == kernels.Full && from != to && from < to+size && to < from+size {
+func (c *call) overlaps(result lend.Memory) bool {
+	to, size := uintptr(result.First), uintptr(result.Len*result.DType.Size())
+	for i, m := range c.operands[:c.n] {
+		if from := uintptr(m.First); c.kinds[i] == kernels.Full && from != to && from < to+size && to < from+size {
 			return true
 		}
 	}
@@ -394,22 +396,34 @@ func (c *call) overlaps(result *tensor.Dense) bool {
 }
 
 // newLike makes the tensor of a result.
-func (c *call) newLike() *tensor.Dense {
-	if c.like.DataSize() <= copied {
-		d := c.like.Clone().(*tensor.Dense)
-		c.engine.own(d)
-		return d
+func (e *Engine) newLike(t *tensor.Dense) (*tensor.Dense, error) {
+	if e.sharer == nil && t.DataSize() <= copied {
+		d := t.Clone().(*tensor.Dense)
+		e.own(d)
+		return d, nil
 	}
-	shape := c.like.Shape().Clone() // which NewDense keeps
-	if c.like.DataOrder().IsColMajor() {
-		return tensor.NewDense(c.like.Dtype(), shape, c.engine.own, tensor.AsFortran(nil))
-	}
-	return tensor.NewDense(c.like.Dtype(), shape, c.engine.own)
+	return e.newTensor(t.Dtype(), t.Shape(), t.DataOrder().IsColMajor())
 }
 
 // copied is up to how many elements a clone, though it copies them, is as quick as a
 // new tensor, which package tensor makes in more pieces.
 const copied = 1 << 14
+
+// newTensor makes a tensor where results are.
+func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool) (*tensor.Dense, error) {
+	opts := []tensor.ConsOpt{e.own}
+	if columnOrder {
+		opts = append(opts, tensor.AsFortran(nil))
+	}
+	if e.sharer != nil && !shape.IsScalar() {
+		at, err := e.place(int(dtype.Size()) * shape.TotalSize())
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, at...)
+	}
+	return tensor.NewDense(dtype, shape.Clone(), opts...), nil
+}
 
 // Sum is tensor.Sum: over all elements, or along axes. The numbers are added in
 // float64 in a fixed order and rounded once for each axis, where StdEng rounds each
@@ -421,12 +435,14 @@ func (e *Engine) Sum(t tensor.Tensor, along ...int) (tensor.Tensor, error) {
 		whole = rising && byOne
 	}
 	if whole {
-		if d := plain(t, least); d != nil {
-			return e.total(d)
+		if !e.few(t, least) {
+			if d := e.plain(t, least); d != nil {
+				return e.total(d)
+			}
 		}
 		return e.mine(e.StdEng.Sum(t, along...))
 	}
-	d := plain(t, 1) // StdEng fails on columns that are not rows
+	d := e.plain(t, 1) // StdEng fails on columns that are not rows
 	if d == nil {
 		return e.mine(e.StdEng.Sum(t, along...))
 	}
@@ -452,11 +468,12 @@ func (e *Engine) Sum(t tensor.Tensor, along ...int) (tensor.Tensor, error) {
 
 // total is the sum of all elements.
 func (e *Engine) total(d *tensor.Dense) (tensor.Tensor, error) {
-	c := e.begin(d, nil)
+	c := e.begin(dtypeOf(d))
 	defer e.end(c)
 	at := unsafe.Pointer(&c.numbers[0])
-	if err := c.reduce(sum, memoryOf(d), 1, d.DataSize(), at, 1); err != nil {
-		return nil, err
+	c.operand(d)
+	if err := e.run(c, sum, 1, d.DataSize(), lend.Memory{DType: c.dtype, First: at, Len: 1}); err != nil {
+		return nil, fmt.Errorf("engine: sum: %w", err)
 	}
 	if c.dtype == kernels.F32 {
 		return tensor.New(tensor.FromScalar(*(*float32)(at)), e.own), nil
@@ -467,41 +484,47 @@ func (e *Engine) total(d *tensor.Dense) (tensor.Tensor, error) {
 // along is the sum along an axis: of blocks of as many rows as the axis is long, the
 // columns of each.
 func (e *Engine) along(d *tensor.Dense, axis int) (tensor.Tensor, error) {
-	c := e.begin(d, nil)
+	c := e.begin(dtypeOf(d))
 	defer e.end(c)
 	shape := slices.Delete(slices.Clone([]int(d.Shape())), axis, axis+1)
 	blocks, rows, cols := tensor.Shape(shape[:axis]).TotalSize(), d.Shape()[axis], tensor.Shape(shape[axis:]).TotalSize()
-	opts := []tensor.ConsOpt{tensor.Of(d.Dtype()), tensor.WithShape(shape...), e.own}
 	if d.DataOrder().IsColMajor() {
 		blocks, cols = cols, blocks
-		opts = append(opts, tensor.AsFortran(nil))
 	}
-	result := tensor.New(opts...)
+	result, err := e.newTensor(d.Dtype(), shape, d.DataOrder().IsColMajor())
+	if err != nil {
+		return nil, fmt.Errorf("engine: sum: %w", err)
+	}
 	if rows*cols < least {
 		if c.dtype == kernels.F32 {
-			short(result.Float32s(), d.Float32s(), blocks, rows, cols)
+			addUp(result.Float32s(), d.Float32s(), blocks, rows, cols)
 		} else {
-			short(result.Float64s(), d.Float64s(), blocks, rows, cols)
+			addUp(result.Float64s(), d.Float64s(), blocks, rows, cols)
 		}
 		return result, nil
 	}
+	kernel, grid := columns, [2]int{rows, cols}
+	if cols == 1 {
+		kernel, grid = sum, [2]int{1, rows}
+	}
+	c.operand(d)
+	from, to := memoryOf(d), memoryOf(result)
 	for i := range blocks {
-		from, to := unsafe.Add(memoryOf(d), i*rows*cols*c.dtype.Size()), unsafe.Add(memoryOf(result), i*cols*c.dtype.Size())
-		var err error
-		if cols == 1 {
-			err = c.reduce(sum, from, 1, rows, to, 1)
-		} else {
-			err = c.reduce(columns, from, rows, cols, to, cols)
-		}
-		if err != nil {
-			return nil, err
+		c.operands[0] = part(from, i*rows*cols, rows*cols)
+		if err := e.run(c, kernel, grid[0], grid[1], part(to, i*cols, cols)); err != nil {
+			return nil, fmt.Errorf("engine: sum: %w", err)
 		}
 	}
 	return result, nil
 }
 
-// short adds the columns of blocks that are too short for the device.
-func short[T kernels.Float](dst, src []T, blocks, rows, cols int) {
+// part is n elements of memory, from one on.
+func part(m lend.Memory, first, n int) lend.Memory {
+	return lend.Memory{DType: m.DType, First: unsafe.Add(m.First, first*m.DType.Size()), Len: n}
+}
+
+// addUp adds the columns of blocks that are too short for the device.
+func addUp[T kernels.Float](dst, src []T, blocks, rows, cols int) {
 	for b := range blocks {
 		for j := range cols {
 			total := 0.0
@@ -511,19 +534,4 @@ func short[T kernels.Float](dst, src []T, blocks, rows, cols int) {
 			dst[b*cols+j] = T(total)
 		}
 	}
-}
-
-// reduce computes a sum of rows x cols elements to n at to.
-func (c *call) reduce(kernel *kernels.Kernel, from unsafe.Pointer, rows, cols int, to unsafe.Pointer, n int) error {
-	c.n = 0
-	c.operand(kernels.Full, from, rows*cols)
-	c.output[0] = c.borrow(maxOperands, to, n)
-	program, err := c.engine.dev.Compile(kernel, kernels.Signature{DType: c.dtype, Kinds: c.kinds})
-	if err == nil {
-		err = program.Run(rows, cols, c.inputs[:1], c.output[:])
-	}
-	if err != nil {
-		return fmt.Errorf("engine: %s: %w", kernel.Name(), err)
-	}
-	return nil
 }

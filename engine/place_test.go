@@ -1,0 +1,233 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"errorcell/backend"
+	_ "errorcell/backend/cpu"
+	"errorcell/engine"
+)
+
+// TestPlace: a placed tensor is a copy, of any type and order, that is used as others are.
+func TestPlace(t *testing.T) {
+	onEach(t, func(t *testing.T, eng *engine.Engine) {
+		r := rand.New(rand.NewPCG(5, 5))
+		for _, order := range []tensor.ConsOpt{nil, tensor.AsFortran(nil)} {
+			d := floats[float32](r, tensor.StdEng{}, order, 30, 40)
+			placed, err := eng.Place(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, placed, d)
+			twice, err := tensor.Add(placed, placed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := tensor.Add(d, d)
+			same(t, twice.(*tensor.Dense), want.(*tensor.Dense))
+			if x, _ := d.At(0, 0); fmt.Sprint(x) == "12345" {
+				t.Fatal("the test wants another number")
+			}
+			placed.SetAt(float32(12345), 0, 0)
+			if x, _ := d.At(0, 0); x.(float32) == 12345 {
+				t.Error("it is no copy")
+			}
+			// A part of a placed tensor, and a tensor of rows that lie apart.
+			for _, by := range [][]tensor.Slice{{tensor.S(3, 7)}, {nil, tensor.S(3, 7)}} {
+				v, err := placed.Slice(by...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := tensor.Neg(v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w, _ := d.Slice(by...)
+				want, _ := tensor.Neg(w)
+				if x, y := at(t, got, 1, 2), at(t, want, 1, 2); x != y {
+					t.Errorf("-%v of %v, not %v", x, by, y)
+				}
+			}
+		}
+		ints, err := eng.Place(tensor.New(tensor.WithBacking([]int{1, 2, 3})))
+		if err != nil || ints.Ints()[2] != 3 {
+			t.Errorf("of ints: %v, %v", ints, err)
+		}
+		if one, err := eng.Place(tensor.New(tensor.FromScalar(2.5))); err != nil || one.Data().(float64) != 2.5 {
+			t.Errorf("of a scalar: %v, %v", one, err)
+		}
+		if _, err := eng.Place(nil); !errors.Is(err, backend.ErrOperands) {
+			t.Errorf("of nil: %v", err)
+		}
+		if _, err := eng.Place(tensor.CSRFromCoord(tensor.Shape{2, 2}, []int{0}, []int{1}, []float32{1})); !errors.Is(err, backend.ErrOperands) {
+			t.Errorf("of a sparse one: %v", err)
+		}
+	})
+}
+
+func at(t *testing.T, x tensor.Tensor, index ...int) any {
+	t.Helper()
+	v, err := x.At(index...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func same(t *testing.T, got, want *tensor.Dense) {
+	t.Helper()
+	if !got.Shape().Eq(want.Shape()) || got.DataOrder() != want.DataOrder() {
+		t.Fatalf("%v %v, not %v %v", got.Shape(), got.DataOrder(), want.Shape(), want.DataOrder())
+	}
+	if d := difference[float32](got.Data(), want.Data(), operation{}, false); d != "" {
+		t.Fatal(d)
+	}
+}
+
+// TestPlacedIsUsed: what StdEng and package tensor themselves do works on results in
+// shared memory, which they reach.
+func TestPlacedIsUsed(t *testing.T) {
+	onSharing(t, func(t *testing.T, eng *engine.Engine) {
+		a, err := eng.Place(tensor.New(tensor.WithShape(3, 3), tensor.WithBacking(tensor.Range(tensor.Float32, 0, 9))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tensor.Mul(a, float32(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := r.(*tensor.Dense)
+		if s := fmt.Sprintf("%v %+v %#v", d, d, d); !strings.Contains(s, "16") {
+			t.Errorf("it prints as %q", s)
+		}
+		if x := d.Data().([]float32)[4]; x != 8 {
+			t.Errorf("Data()[4] is %v", x)
+		}
+		if p, err := tensor.MatMul(d, d); err != nil || at(t, p, 0, 0).(float32) != 60 {
+			t.Errorf("a matrix product: %v, %v", p, err)
+		}
+		if c := d.Clone().(*tensor.Dense); at(t, c, 1, 1).(float32) != 8 {
+			t.Errorf("a clone: %v", c)
+		}
+		if err := d.T(); err != nil {
+			t.Fatal(err)
+		}
+		if m := d.Materialize(); at(t, m, 0, 1).(float32) != 6 {
+			t.Errorf("transposed: %v", m)
+		}
+		if sum, err := tensor.Add(tensor.New(tensor.WithShape(3, 3), tensor.WithBacking(make([]float32, 9))), a); err != nil || at(t, sum, 2, 2).(float32) != 8 {
+			t.Errorf("added to a tensor of StdEng: %v, %v", sum, err)
+		}
+	})
+}
+
+// TestPlacedMemory: memory lives as long as a tensor with it, or a view, and no longer.
+func TestPlacedMemory(t *testing.T) {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	device := newSharing(dev)
+	const n = 5000
+	device.limit = 8 * n * 4
+	eng, err := engine.New(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := eng.Place(tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, 0, n))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Many more results than there is room for, of which nobody keeps any but the view.
+	view := func() tensor.View {
+		r, err := tensor.Add(x, float32(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := r.Slice(tensor.S(10, 20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}()
+	for range 100 {
+		if _, err := tensor.Add(x, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := view.Data().([]float32)[0]; v != 11 {
+		t.Errorf("the first of the view is %v", v)
+	}
+	runtime.KeepAlive(view)
+	// More than there is room for.
+	var kept []tensor.Tensor
+	for {
+		r, err := tensor.Mul(x, x)
+		if err != nil {
+			if !errors.Is(err, backend.ErrMemory) || !strings.HasPrefix(err.Error(), "engine: mul: ") {
+				t.Errorf("error %v", err)
+			}
+			break
+		}
+		if kept = append(kept, r); len(kept) > 8 {
+			t.Fatal("more tensors than fit")
+		}
+	}
+	if _, err := eng.Place(x); !errors.Is(err, backend.ErrMemory) {
+		t.Errorf("placed where there is no room: %v", err)
+	}
+	runtime.KeepAlive(kept)
+	runtime.KeepAlive(x)
+	kept, x, view = nil, nil, nil
+	for i := 0; ; i++ {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+		device.mu.Lock()
+		taken := device.taken
+		device.mu.Unlock()
+		if taken == 0 {
+			break
+		}
+		if i == 1000 {
+			t.Fatalf("%d bytes are still taken", taken)
+		}
+	}
+}
+
+// TestNothingToShare: results are in Go's memory where a device has none to share.
+func TestNothingToShare(t *testing.T) {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	device := unable{newSharing(dev)}
+	eng, err := engine.New(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensor.New(tensor.WithBacking([]float32{1, 2, 3}), tensor.WithEngine(eng))
+	r, err := tensor.Add(x, x)
+	if err != nil || r.Data().([]float32)[2] != 6 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if p, err := eng.Place(r); err != nil || p.Float32s()[2] != 6 {
+		t.Errorf("%v, %v", p, err)
+	}
+	if device.runs != 1 {
+		t.Errorf("%d runs of the device", device.runs)
+	}
+}
+
+type unable struct{ *sharing }
+
+func (unable) NewShared(int) ([]byte, error) { return nil, errors.ErrUnsupported }

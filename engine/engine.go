@@ -402,14 +402,14 @@ func (e *Engine) newLike(t *tensor.Dense) (*tensor.Dense, error) {
 		e.own(d)
 		return d, nil
 	}
-	return e.newTensor(t.Dtype(), t.Shape(), t.DataOrder().IsColMajor())
+	return e.newTensor(t.Dtype(), t.Shape().Clone(), t.DataOrder().IsColMajor())
 }
 
 // copied is up to how many elements a clone, though it copies them, is as quick as a
 // new tensor, which package tensor makes in more pieces.
 const copied = 1 << 14
 
-// newTensor makes a tensor where results are.
+// newTensor makes a tensor where results are, which keeps the shape.
 func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool) (*tensor.Dense, error) {
 	opts := []tensor.ConsOpt{e.own}
 	if columnOrder {
@@ -422,7 +422,7 @@ func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder b
 		}
 		opts = append(opts, at...)
 	}
-	return tensor.NewDense(dtype, shape.Clone(), opts...), nil
+	return tensor.NewDense(dtype, shape, opts...), nil
 }
 
 // Sum is tensor.Sum: over all elements, or along axes. The numbers are added in
@@ -447,10 +447,13 @@ func (e *Engine) Sum(t tensor.Tensor, along ...int) (tensor.Tensor, error) {
 		return e.mine(e.StdEng.Sum(t, along...))
 	}
 	// From the last on, so that the numbers of the others stay.
-	axes := slices.Clone(along)
-	slices.Sort(axes)
-	if len(slices.Compact(slices.Clone(axes))) < len(axes) {
-		return nil, fmt.Errorf("engine: sum along axes %v, one of them twice", along)
+	axes := along
+	if len(axes) > 1 {
+		axes = slices.Clone(along)
+		slices.Sort(axes)
+		if len(slices.Compact(slices.Clone(axes))) < len(axes) {
+			return nil, fmt.Errorf("engine: sum along axes %v, one of them twice", along)
+		}
 	}
 	var result tensor.Tensor = d
 	for i := len(axes) - 1; i >= 0; i-- {

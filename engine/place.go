@@ -30,7 +30,7 @@ func (e *Engine) Place(t tensor.Tensor) (*tensor.Dense, error) {
 		return nil, fmt.Errorf("engine: place: %w: the memory of the tensor cannot be reached", backend.ErrForeign)
 	}
 	columnOrder := d.DataOrder().IsColMajor()
-	to, err := e.newTensor(d.Dtype(), d.Shape(), columnOrder)
+	to, err := e.newTensor(d.Dtype(), d.Shape().Clone(), columnOrder)
 	if err != nil {
 		return nil, fmt.Errorf("engine: place: %w", err)
 	}

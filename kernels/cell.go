@@ -48,6 +48,19 @@ type CellKernel struct {
 // is as good as a modulator alone.
 type Operands map[string]Kind
 
+// Signature is that of the kernel with the set of operands.
+func (o Operands) Signature(k *Kernel, d DType) Signature {
+	sig := Signature{DType: d}
+	for i, in := range k.inputs {
+		kind, ok := o[in.Name]
+		if !ok && !in.Optional {
+			kind = Full
+		}
+		sig.Kinds[i] = kind
+	}
+	return sig
+}
+
 // Alias is another name of an operand.
 type Alias struct {
 	Operand string

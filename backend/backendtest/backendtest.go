@@ -87,6 +87,7 @@ var topics = []struct {
 	// The numbers: numbers.go, special.go, random.go.
 	{"Operations", forTypes(testOperations[float32], testOperations[float64])},
 	{"Kernels", forTypes(testKernels[float32], testKernels[float64])},
+	{"TensorOperations", forTypes(testTensorOperations[float32], testTensorOperations[float64])},
 	{"Broadcast", func(t *testing.T, open Opener) {
 		t.Run("float32", func(t *testing.T) { testBroadcast[float32](t, open) })
 		t.Run("float64", func(t *testing.T) { testBroadcast[float64](t, open) })

@@ -79,6 +79,37 @@ func testKernels[T kernels.Float](t *testing.T, dev backend.Device) {
 	}
 }
 
+// testTensorOperations computes package tensor's operations, as they are and added to
+// an operand, and its sums: with all kinds of operands, of special and of ordinary
+// numbers, at the lengths at which the loops over vectors end.
+func testTensorOperations[T kernels.Float](t *testing.T, dev backend.Device) {
+	list := []*kernels.Kernel{kernels.SumOfAll, kernels.SumOfColumns}
+	for _, o := range kernels.Operations {
+		list = append(list, o.Kernel)
+		if o.Incr != nil {
+			list = append(list, o.Incr)
+		}
+	}
+	lengths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, kernels.BlockSize + 1}
+	for _, k := range list {
+		t.Run(k.Name(), func(t *testing.T) {
+			for _, combination := range allKinds(k) {
+				check(t, dev, newCall(k, 9, 19, combination, wild[T](13)))
+			}
+			sets := [][]kernels.Kind{full(k)}
+			for i := range k.NumInputs() - 1 { // the others are numbers, one after the other
+				sets = append(sets, full(k))
+				sets[i+1][i] = kernels.Scalar
+			}
+			for _, kinds := range sets {
+				for _, n := range lengths {
+					check(t, dev, newCall(k, 1, n, kinds, ordinary[T](n)))
+				}
+			}
+		})
+	}
+}
+
 // testBroadcast compiles the catalogue's kernels with every combination of kinds,
 // looks at their plans, and computes them in grids that have an axis of 0, of 1,
 // and several blocks.

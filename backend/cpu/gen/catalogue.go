@@ -15,55 +15,38 @@ type named struct {
 	form form.Form
 }
 
-// catalogueForms lists the forms of the passes over the whole grid of the
-// cells' kernels, for the sets of operands that they declare.
-func catalogueForms() ([]named, error) {
+// fusedForms lists the forms, for an element type, of the passes over the whole grid
+// of kernels with the sets of operands that they declare.
+func fusedForms(d kernels.DType) ([]named, error) {
 	var list []named
 	seen := map[string]bool{}
-	for _, k := range declaredKernels() {
-		for _, set := range k.Fused {
-			sig := kernels.Signature{DType: kernels.F32}
-			name := goName(k.Name())
-			for i, in := range k.Inputs() {
-				kind, ok := set[in.Name]
-				switch {
-				case ok:
-					sig.Kinds[i] = kind
-					name += goName(" " + in.Name)
-					if kind == kernels.Scalar {
-						name += "1"
-					}
-				case !in.Optional:
-					sig.Kinds[i] = kernels.Full
+	for _, k := range kernels.FusedKernels() {
+		name := goName(k.Name())
+		for _, in := range k.Inputs() {
+			if kind, ok := k.Operands[in.Name]; ok {
+				name += goName(" " + in.Name)
+				if kind == kernels.Scalar {
+					name += "1"
 				}
 			}
-			plan, err := k.Specialize(sig)
-			if err != nil {
-				return nil, err
+		}
+		plan, err := k.Specialize(k.Operands.Signature(k.Kernel, d))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range plan.Passes {
+			f, _, ok := form.Of(plan, p)
+			if !ok || p.Kind != kernels.Full || seen[f.String()] {
+				continue
 			}
-			for _, p := range plan.Passes {
-				f, _, ok := form.Of(plan, p)
-				if !ok || p.Kind != kernels.Full || seen[f.String()] {
-					continue
-				}
-				if len(f.Operands) > simd.MaxOperands || len(f.Results) > simd.MaxResults || len(f.Sums) > simd.MaxSums {
-					return nil, fmt.Errorf("%s %v: the form %v is larger than a simd.Call", k.Name(), set, f)
-				}
-				seen[f.String()] = true
-				list = append(list, named{name, f})
+			if len(f.Operands) > simd.MaxOperands || len(f.Results) > simd.MaxResults || len(f.Sums) > simd.MaxSums {
+				return nil, fmt.Errorf("%s %v: the form %v is larger than a simd.Call", k.Name(), k.Operands, f)
 			}
+			seen[f.String()] = true
+			list = append(list, named{name, f})
 		}
 	}
 	return list, nil
-}
-
-// declaredKernels lists the kernels of all cells.
-func declaredKernels() []kernels.CellKernel {
-	var list []kernels.CellKernel
-	for _, c := range kernels.Cells() {
-		list = append(list, c.Kernels...)
-	}
-	return list
 }
 
 // sums lists the sums over one stream, by the field of simd.Set.

@@ -85,24 +85,24 @@ func TestOperations(t *testing.T) {
 // that the kernel has, and no two forms get one name. A kernel without any runs
 // in primitives.
 func TestCatalogue(t *testing.T) {
-	for _, k := range declaredKernels() {
-		for _, set := range k.Fused {
-			for operand := range set {
-				if k.InputIndex(operand) < 0 {
-					t.Errorf("Fused: %s has no operand %s", k.Name(), operand)
-				}
+	for _, k := range kernels.FusedKernels() {
+		for operand := range k.Operands {
+			if k.InputIndex(operand) < 0 {
+				t.Errorf("Fused: %s has no operand %s", k.Name(), operand)
 			}
 		}
 	}
-	forms, err := catalogueForms()
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := map[string]string{}
-	for _, n := range forms {
-		if other, ok := names[n.name]; ok {
-			t.Errorf("two forms have functions of the name %s:\n%s\n%v", n.name, other, n.form)
+	for _, d := range []kernels.DType{kernels.F32, kernels.F64} {
+		forms, err := fusedForms(d)
+		if err != nil {
+			t.Fatal(err)
 		}
-		names[n.name] = n.form.String()
+		names := map[string]string{}
+		for _, n := range forms {
+			if other, ok := names[n.name]; ok {
+				t.Errorf("two forms have functions of the name %s:\n%s\n%v", n.name, other, n.form)
+			}
+			names[n.name] = n.form.String()
+		}
 	}
 }

@@ -324,110 +324,655 @@ func rewardEvolveNEpStepsKeep1Rate1F32AVX512(c *Call)
 //go:noescape
 func rewardEvolveNEpStepsKeep1Rate1StreamingF32AVX512(c *Call)
 
-// negF32AVX512 computes s0 neg(0) store(1).
-//
-//go:noescape
-func negF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
-// absF32AVX512 computes s0 abs(0) store(1).
-//
-//go:noescape
-func absF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
-// signF32AVX512 computes s0 sign(0) store(1).
-//
-//go:noescape
-func signF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
-// sqrtF32AVX512 computes s0 sqrt(0) store(1).
-//
-//go:noescape
-func sqrtF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
-// pow2F32AVX512 computes s0 pow2(0) store(1).
-//
-//go:noescape
-func pow2F32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
-// exponentF32AVX512 computes s0 exponent(0) store(1).
-//
-//go:noescape
-func exponentF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
-
 // addF32AVX512 computes s0 s1 add(0,1) store(2).
 //
 //go:noescape
-func addF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func addF32AVX512(c *Call)
+
+// addStreamingF32AVX512 computes s0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addStreamingF32AVX512(c *Call)
+
+// addX1F32AVX512 computes u0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addX1F32AVX512(c *Call)
+
+// addX1StreamingF32AVX512 computes u0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addX1StreamingF32AVX512(c *Call)
+
+// addY1F32AVX512 computes s0 u1 add(0,1) store(2).
+//
+//go:noescape
+func addY1F32AVX512(c *Call)
+
+// addY1StreamingF32AVX512 computes s0 u1 add(0,1) store(2).
+//
+//go:noescape
+func addY1StreamingF32AVX512(c *Call)
+
+// addIncrF32AVX512 computes s0 s1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrF32AVX512(c *Call)
+
+// addIncrStreamingF32AVX512 computes s0 s1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrStreamingF32AVX512(c *Call)
+
+// addIncrX1F32AVX512 computes s0 u1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrX1F32AVX512(c *Call)
+
+// addIncrX1StreamingF32AVX512 computes s0 u1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrX1StreamingF32AVX512(c *Call)
+
+// addIncrY1F32AVX512 computes s0 s1 u2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrY1F32AVX512(c *Call)
+
+// addIncrY1StreamingF32AVX512 computes s0 s1 u2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrY1StreamingF32AVX512(c *Call)
 
 // subF32AVX512 computes s0 s1 sub(0,1) store(2).
 //
 //go:noescape
-func subF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func subF32AVX512(c *Call)
+
+// subStreamingF32AVX512 computes s0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subStreamingF32AVX512(c *Call)
+
+// subX1F32AVX512 computes u0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subX1F32AVX512(c *Call)
+
+// subX1StreamingF32AVX512 computes u0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subX1StreamingF32AVX512(c *Call)
+
+// subY1F32AVX512 computes s0 u1 sub(0,1) store(2).
+//
+//go:noescape
+func subY1F32AVX512(c *Call)
+
+// subY1StreamingF32AVX512 computes s0 u1 sub(0,1) store(2).
+//
+//go:noescape
+func subY1StreamingF32AVX512(c *Call)
+
+// subIncrF32AVX512 computes s0 s1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrF32AVX512(c *Call)
+
+// subIncrStreamingF32AVX512 computes s0 s1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrStreamingF32AVX512(c *Call)
+
+// subIncrX1F32AVX512 computes s0 u1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrX1F32AVX512(c *Call)
+
+// subIncrX1StreamingF32AVX512 computes s0 u1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrX1StreamingF32AVX512(c *Call)
+
+// subIncrY1F32AVX512 computes s0 s1 u2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrY1F32AVX512(c *Call)
+
+// subIncrY1StreamingF32AVX512 computes s0 s1 u2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrY1StreamingF32AVX512(c *Call)
 
 // mulF32AVX512 computes s0 s1 mul(0,1) store(2).
 //
 //go:noescape
-func mulF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func mulF32AVX512(c *Call)
+
+// mulStreamingF32AVX512 computes s0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulStreamingF32AVX512(c *Call)
+
+// mulX1F32AVX512 computes u0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulX1F32AVX512(c *Call)
+
+// mulX1StreamingF32AVX512 computes u0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulX1StreamingF32AVX512(c *Call)
+
+// mulY1F32AVX512 computes s0 u1 mul(0,1) store(2).
+//
+//go:noescape
+func mulY1F32AVX512(c *Call)
+
+// mulY1StreamingF32AVX512 computes s0 u1 mul(0,1) store(2).
+//
+//go:noescape
+func mulY1StreamingF32AVX512(c *Call)
+
+// mulIncrF32AVX512 computes s0 s1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrF32AVX512(c *Call)
+
+// mulIncrStreamingF32AVX512 computes s0 s1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrStreamingF32AVX512(c *Call)
+
+// mulIncrX1F32AVX512 computes s0 u1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrX1F32AVX512(c *Call)
+
+// mulIncrX1StreamingF32AVX512 computes s0 u1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrX1StreamingF32AVX512(c *Call)
+
+// mulIncrY1F32AVX512 computes s0 s1 u2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrY1F32AVX512(c *Call)
+
+// mulIncrY1StreamingF32AVX512 computes s0 s1 u2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrY1StreamingF32AVX512(c *Call)
 
 // divF32AVX512 computes s0 s1 div(0,1) store(2).
 //
 //go:noescape
-func divF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divF32AVX512(c *Call)
 
-// minF32AVX512 computes s0 s1 min(0,1) store(2).
+// divStreamingF32AVX512 computes s0 s1 div(0,1) store(2).
 //
 //go:noescape
-func minF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divStreamingF32AVX512(c *Call)
 
-// maxF32AVX512 computes s0 s1 max(0,1) store(2).
+// divX1F32AVX512 computes u0 s1 div(0,1) store(2).
 //
 //go:noescape
-func maxF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divX1F32AVX512(c *Call)
 
-// fmaF32AVX512 computes s0 s1 s2 fma(0,1,2) store(3).
+// divX1StreamingF32AVX512 computes u0 s1 div(0,1) store(2).
 //
 //go:noescape
-func fmaF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divX1StreamingF32AVX512(c *Call)
 
-// lessF32AVX512 computes s0 s1 less(0,1) store(2).
+// divY1F32AVX512 computes s0 u1 div(0,1) store(2).
 //
 //go:noescape
-func lessF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divY1F32AVX512(c *Call)
 
-// lessEqualF32AVX512 computes s0 s1 less_equal(0,1) store(2).
+// divY1StreamingF32AVX512 computes s0 u1 div(0,1) store(2).
 //
 //go:noescape
-func lessEqualF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divY1StreamingF32AVX512(c *Call)
 
-// equalF32AVX512 computes s0 s1 equal(0,1) store(2).
+// divIncrF32AVX512 computes s0 s1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func equalF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrF32AVX512(c *Call)
 
-// notF32AVX512 computes s0 not(0) store(1).
+// divIncrStreamingF32AVX512 computes s0 s1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func notF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrStreamingF32AVX512(c *Call)
 
-// andF32AVX512 computes s0 s1 and(0,1) store(2).
+// divIncrX1F32AVX512 computes s0 u1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func andF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrX1F32AVX512(c *Call)
 
-// orF32AVX512 computes s0 s1 or(0,1) store(2).
+// divIncrX1StreamingF32AVX512 computes s0 u1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func orF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrX1StreamingF32AVX512(c *Call)
 
-// selectF32AVX512 computes s0 s1 s2 select(0,1,2) store(3).
+// divIncrY1F32AVX512 computes s0 s1 u2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func selectF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrY1F32AVX512(c *Call)
 
-// signOfSubF32AVX512 computes s0 s1 sub(0,1) sign(2) store(3).
+// divIncrY1StreamingF32AVX512 computes s0 s1 u2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func signOfSubF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+func divIncrY1StreamingF32AVX512(c *Call)
+
+// ltF32AVX512 computes s0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltF32AVX512(c *Call)
+
+// ltStreamingF32AVX512 computes s0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltStreamingF32AVX512(c *Call)
+
+// ltX1F32AVX512 computes u0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltX1F32AVX512(c *Call)
+
+// ltX1StreamingF32AVX512 computes u0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltX1StreamingF32AVX512(c *Call)
+
+// ltY1F32AVX512 computes s0 u1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltY1F32AVX512(c *Call)
+
+// ltY1StreamingF32AVX512 computes s0 u1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltY1StreamingF32AVX512(c *Call)
+
+// lteF32AVX512 computes s0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteF32AVX512(c *Call)
+
+// lteStreamingF32AVX512 computes s0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteStreamingF32AVX512(c *Call)
+
+// lteX1F32AVX512 computes u0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteX1F32AVX512(c *Call)
+
+// lteX1StreamingF32AVX512 computes u0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteX1StreamingF32AVX512(c *Call)
+
+// lteY1F32AVX512 computes s0 u1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteY1F32AVX512(c *Call)
+
+// lteY1StreamingF32AVX512 computes s0 u1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteY1StreamingF32AVX512(c *Call)
+
+// eqF32AVX512 computes s0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqF32AVX512(c *Call)
+
+// eqStreamingF32AVX512 computes s0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqStreamingF32AVX512(c *Call)
+
+// eqX1F32AVX512 computes u0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqX1F32AVX512(c *Call)
+
+// eqX1StreamingF32AVX512 computes u0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqX1StreamingF32AVX512(c *Call)
+
+// eqY1F32AVX512 computes s0 u1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqY1F32AVX512(c *Call)
+
+// eqY1StreamingF32AVX512 computes s0 u1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqY1StreamingF32AVX512(c *Call)
+
+// neF32AVX512 computes s0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neF32AVX512(c *Call)
+
+// neStreamingF32AVX512 computes s0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neStreamingF32AVX512(c *Call)
+
+// neX1F32AVX512 computes u0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neX1F32AVX512(c *Call)
+
+// neX1StreamingF32AVX512 computes u0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neX1StreamingF32AVX512(c *Call)
+
+// neY1F32AVX512 computes s0 u1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neY1F32AVX512(c *Call)
+
+// neY1StreamingF32AVX512 computes s0 u1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neY1StreamingF32AVX512(c *Call)
+
+// negF32AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func negF32AVX512(c *Call)
+
+// negStreamingF32AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func negStreamingF32AVX512(c *Call)
+
+// negIncrF32AVX512 computes s0 s1 neg(1) add(0,2) store(3).
+//
+//go:noescape
+func negIncrF32AVX512(c *Call)
+
+// negIncrStreamingF32AVX512 computes s0 s1 neg(1) add(0,2) store(3).
+//
+//go:noescape
+func negIncrStreamingF32AVX512(c *Call)
+
+// absF32AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func absF32AVX512(c *Call)
+
+// absStreamingF32AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func absStreamingF32AVX512(c *Call)
+
+// absIncrF32AVX512 computes s0 s1 abs(1) add(0,2) store(3).
+//
+//go:noescape
+func absIncrF32AVX512(c *Call)
+
+// absIncrStreamingF32AVX512 computes s0 s1 abs(1) add(0,2) store(3).
+//
+//go:noescape
+func absIncrStreamingF32AVX512(c *Call)
+
+// signF32AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func signF32AVX512(c *Call)
+
+// signStreamingF32AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func signStreamingF32AVX512(c *Call)
+
+// signIncrF32AVX512 computes s0 s1 sign(1) add(0,2) store(3).
+//
+//go:noescape
+func signIncrF32AVX512(c *Call)
+
+// signIncrStreamingF32AVX512 computes s0 s1 sign(1) add(0,2) store(3).
+//
+//go:noescape
+func signIncrStreamingF32AVX512(c *Call)
+
+// sqrtF32AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func sqrtF32AVX512(c *Call)
+
+// sqrtStreamingF32AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func sqrtStreamingF32AVX512(c *Call)
+
+// sqrtIncrF32AVX512 computes s0 s1 sqrt(1) add(0,2) store(3).
+//
+//go:noescape
+func sqrtIncrF32AVX512(c *Call)
+
+// sqrtIncrStreamingF32AVX512 computes s0 s1 sqrt(1) add(0,2) store(3).
+//
+//go:noescape
+func sqrtIncrStreamingF32AVX512(c *Call)
+
+// squareF32AVX512 computes s0 mul(0,0) store(1).
+//
+//go:noescape
+func squareF32AVX512(c *Call)
+
+// squareStreamingF32AVX512 computes s0 mul(0,0) store(1).
+//
+//go:noescape
+func squareStreamingF32AVX512(c *Call)
+
+// squareIncrF32AVX512 computes s0 s1 mul(1,1) add(0,2) store(3).
+//
+//go:noescape
+func squareIncrF32AVX512(c *Call)
+
+// squareIncrStreamingF32AVX512 computes s0 s1 mul(1,1) add(0,2) store(3).
+//
+//go:noescape
+func squareIncrStreamingF32AVX512(c *Call)
+
+// expF32AVX512 computes s0 -0x1.ap+06 max(0,1) 0x1.ap+06 min(2,3) 0x1.71547652b82fep+00 0x1.8p+23 fma(4,5,6) sub(7,6) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(8,10,4) fma(8,9,11) mul(12,12) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(14,13,15) 0x1.5555558a04ad1p-03 fma(16,13,17) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(19,13,20) 0x1.000000278381dp-01 fma(21,13,22) fma(18,12,23) fma(13,24,12) 0x1p+00 add(25,26) 0x1p-01 0x1p-02 fma(8,28,29) pow2(30) mul(27,31) -0x1p-02 fma(8,28,33) pow2(34) mul(32,35) store(36).
+//
+//go:noescape
+func expF32AVX512(c *Call)
+
+// expStreamingF32AVX512 computes s0 -0x1.ap+06 max(0,1) 0x1.ap+06 min(2,3) 0x1.71547652b82fep+00 0x1.8p+23 fma(4,5,6) sub(7,6) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(8,10,4) fma(8,9,11) mul(12,12) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(14,13,15) 0x1.5555558a04ad1p-03 fma(16,13,17) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(19,13,20) 0x1.000000278381dp-01 fma(21,13,22) fma(18,12,23) fma(13,24,12) 0x1p+00 add(25,26) 0x1p-01 0x1p-02 fma(8,28,29) pow2(30) mul(27,31) -0x1p-02 fma(8,28,33) pow2(34) mul(32,35) store(36).
+//
+//go:noescape
+func expStreamingF32AVX512(c *Call)
+
+// expIncrF32AVX512 computes s0 s1 -0x1.ap+06 max(1,2) 0x1.ap+06 min(3,4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,11,5) fma(9,10,12) mul(13,13) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(15,14,16) 0x1.5555558a04ad1p-03 fma(17,14,18) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(20,14,21) 0x1.000000278381dp-01 fma(22,14,23) fma(19,13,24) fma(14,25,13) 0x1p+00 add(26,27) 0x1p-01 0x1p-02 fma(9,29,30) pow2(31) mul(28,32) -0x1p-02 fma(9,29,34) pow2(35) mul(33,36) add(0,37) store(38).
+//
+//go:noescape
+func expIncrF32AVX512(c *Call)
+
+// expIncrStreamingF32AVX512 computes s0 s1 -0x1.ap+06 max(1,2) 0x1.ap+06 min(3,4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,11,5) fma(9,10,12) mul(13,13) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(15,14,16) 0x1.5555558a04ad1p-03 fma(17,14,18) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(20,14,21) 0x1.000000278381dp-01 fma(22,14,23) fma(19,13,24) fma(14,25,13) 0x1p+00 add(26,27) 0x1p-01 0x1p-02 fma(9,29,30) pow2(31) mul(28,32) -0x1p-02 fma(9,29,34) pow2(35) mul(33,36) add(0,37) store(38).
+//
+//go:noescape
+func expIncrStreamingF32AVX512(c *Call)
+
+// logF32AVX512 computes 0x0p+00 s0 less(0,1) +Inf less(1,3) and(2,4) 0x1p+00 less(1,6) 0x1p+64 mul(1,8) select(7,9,1) 0x1.6a09e667f3bcdp-02 mul(10,11) exponent(12) -0x1.fp+05 0x1p+01 select(7,14,15) add(13,16) 0x1.62e42fefa39efp-01 neg(13) pow2(19) mul(10,20) 0x1p-02 -0x1p+00 fma(21,22,23) mul(24,24) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(26,25,27) 0x1.99a0084dcb47cp-03 fma(28,25,29) 0x1.5555543e7260ep-02 fma(30,25,31) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(33,25,34) -0x1.54724497bee0fp-03 fma(35,25,36) -0x1.000226fbe1452p-02 fma(37,25,38) -0x1p-01 fma(39,25,40) fma(32,24,41) fma(25,42,24) fma(17,18,43) equal(1,0) neg(3) fma(1,3,3) select(45,46,47) select(5,44,48) store(49).
+//
+//go:noescape
+func logF32AVX512(c *Call)
+
+// logStreamingF32AVX512 computes 0x0p+00 s0 less(0,1) +Inf less(1,3) and(2,4) 0x1p+00 less(1,6) 0x1p+64 mul(1,8) select(7,9,1) 0x1.6a09e667f3bcdp-02 mul(10,11) exponent(12) -0x1.fp+05 0x1p+01 select(7,14,15) add(13,16) 0x1.62e42fefa39efp-01 neg(13) pow2(19) mul(10,20) 0x1p-02 -0x1p+00 fma(21,22,23) mul(24,24) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(26,25,27) 0x1.99a0084dcb47cp-03 fma(28,25,29) 0x1.5555543e7260ep-02 fma(30,25,31) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(33,25,34) -0x1.54724497bee0fp-03 fma(35,25,36) -0x1.000226fbe1452p-02 fma(37,25,38) -0x1p-01 fma(39,25,40) fma(32,24,41) fma(25,42,24) fma(17,18,43) equal(1,0) neg(3) fma(1,3,3) select(45,46,47) select(5,44,48) store(49).
+//
+//go:noescape
+func logStreamingF32AVX512(c *Call)
+
+// logIncrF32AVX512 computes s0 0x0p+00 s1 less(1,2) +Inf less(2,4) and(3,5) 0x1p+00 less(2,7) 0x1p+64 mul(2,9) select(8,10,2) 0x1.6a09e667f3bcdp-02 mul(11,12) exponent(13) -0x1.fp+05 0x1p+01 select(8,15,16) add(14,17) 0x1.62e42fefa39efp-01 neg(14) pow2(20) mul(11,21) 0x1p-02 -0x1p+00 fma(22,23,24) mul(25,25) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(27,26,28) 0x1.99a0084dcb47cp-03 fma(29,26,30) 0x1.5555543e7260ep-02 fma(31,26,32) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(34,26,35) -0x1.54724497bee0fp-03 fma(36,26,37) -0x1.000226fbe1452p-02 fma(38,26,39) -0x1p-01 fma(40,26,41) fma(33,25,42) fma(26,43,25) fma(18,19,44) equal(2,1) neg(4) fma(2,4,4) select(46,47,48) select(6,45,49) add(0,50) store(51).
+//
+//go:noescape
+func logIncrF32AVX512(c *Call)
+
+// logIncrStreamingF32AVX512 computes s0 0x0p+00 s1 less(1,2) +Inf less(2,4) and(3,5) 0x1p+00 less(2,7) 0x1p+64 mul(2,9) select(8,10,2) 0x1.6a09e667f3bcdp-02 mul(11,12) exponent(13) -0x1.fp+05 0x1p+01 select(8,15,16) add(14,17) 0x1.62e42fefa39efp-01 neg(14) pow2(20) mul(11,21) 0x1p-02 -0x1p+00 fma(22,23,24) mul(25,25) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(27,26,28) 0x1.99a0084dcb47cp-03 fma(29,26,30) 0x1.5555543e7260ep-02 fma(31,26,32) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(34,26,35) -0x1.54724497bee0fp-03 fma(36,26,37) -0x1.000226fbe1452p-02 fma(38,26,39) -0x1p-01 fma(40,26,41) fma(33,25,42) fma(26,43,25) fma(18,19,44) equal(2,1) neg(4) fma(2,4,4) select(46,47,48) select(6,45,49) add(0,50) store(51).
+//
+//go:noescape
+func logIncrStreamingF32AVX512(c *Call)
+
+// tanhF32AVX512 computes s0 sign(0) abs(0) 0x1.6p+04 min(2,3) -0x1.71547652b82fep+01 0x1.8p+23 fma(4,5,6) sub(7,6) pow2(8) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(8,11,4) fma(8,10,12) mul(13,13) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(15,14,16) 0x1.5555558a04ad1p-01 fma(17,14,18) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(20,14,21) -0x1.000000278381dp+00 fma(22,14,23) fma(19,13,24) fma(14,25,13) -0x1p-01 0x1p-01 fma(9,27,28) fma(9,26,29) neg(9) fma(9,28,28) fma(31,26,32) div(30,33) mul(1,34) store(35).
+//
+//go:noescape
+func tanhF32AVX512(c *Call)
+
+// tanhStreamingF32AVX512 computes s0 sign(0) abs(0) 0x1.6p+04 min(2,3) -0x1.71547652b82fep+01 0x1.8p+23 fma(4,5,6) sub(7,6) pow2(8) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(8,11,4) fma(8,10,12) mul(13,13) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(15,14,16) 0x1.5555558a04ad1p-01 fma(17,14,18) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(20,14,21) -0x1.000000278381dp+00 fma(22,14,23) fma(19,13,24) fma(14,25,13) -0x1p-01 0x1p-01 fma(9,27,28) fma(9,26,29) neg(9) fma(9,28,28) fma(31,26,32) div(30,33) mul(1,34) store(35).
+//
+//go:noescape
+func tanhStreamingF32AVX512(c *Call)
+
+// tanhIncrF32AVX512 computes s0 s1 sign(1) abs(1) 0x1.6p+04 min(3,4) -0x1.71547652b82fep+01 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(16,15,17) 0x1.5555558a04ad1p-01 fma(18,15,19) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(21,15,22) -0x1.000000278381dp+00 fma(23,15,24) fma(20,14,25) fma(15,26,14) -0x1p-01 0x1p-01 fma(10,28,29) fma(10,27,30) neg(10) fma(10,29,29) fma(32,27,33) div(31,34) mul(2,35) add(0,36) store(37).
+//
+//go:noescape
+func tanhIncrF32AVX512(c *Call)
+
+// tanhIncrStreamingF32AVX512 computes s0 s1 sign(1) abs(1) 0x1.6p+04 min(3,4) -0x1.71547652b82fep+01 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(16,15,17) 0x1.5555558a04ad1p-01 fma(18,15,19) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(21,15,22) -0x1.000000278381dp+00 fma(23,15,24) fma(20,14,25) fma(15,26,14) -0x1p-01 0x1p-01 fma(10,28,29) fma(10,27,30) neg(10) fma(10,29,29) fma(32,27,33) div(31,34) mul(2,35) add(0,36) store(37).
+//
+//go:noescape
+func tanhIncrStreamingF32AVX512(c *Call)
+
+// clampLow1High1F32AVX512 computes s0 u1 less(0,1) u2 less(3,0) select(4,3,0) select(2,1,5) store(6).
+//
+//go:noescape
+func clampLow1High1F32AVX512(c *Call)
+
+// clampLow1High1StreamingF32AVX512 computes s0 u1 less(0,1) u2 less(3,0) select(4,3,0) select(2,1,5) store(6).
+//
+//go:noescape
+func clampLow1High1StreamingF32AVX512(c *Call)
+
+// clampIncrLow1High1F32AVX512 computes s0 s1 u2 less(1,2) u3 less(4,1) select(5,4,1) select(3,2,6) add(0,7) store(8).
+//
+//go:noescape
+func clampIncrLow1High1F32AVX512(c *Call)
+
+// clampIncrLow1High1StreamingF32AVX512 computes s0 s1 u2 less(1,2) u3 less(4,1) select(5,4,1) select(3,2,6) add(0,7) store(8).
+//
+//go:noescape
+func clampIncrLow1High1StreamingF32AVX512(c *Call)
+
+// sumF32AVX512 computes s0 tree(0).
+//
+//go:noescape
+func sumF32AVX512(c *Call)
+
+// primitiveNegF32AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func primitiveNegF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveAbsF32AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func primitiveAbsF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveSignF32AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func primitiveSignF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveSqrtF32AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func primitiveSqrtF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitivePow2F32AVX512 computes s0 pow2(0) store(1).
+//
+//go:noescape
+func primitivePow2F32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveExponentF32AVX512 computes s0 exponent(0) store(1).
+//
+//go:noescape
+func primitiveExponentF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveAddF32AVX512 computes s0 s1 add(0,1) store(2).
+//
+//go:noescape
+func primitiveAddF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveSubF32AVX512 computes s0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func primitiveSubF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveMulF32AVX512 computes s0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func primitiveMulF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveDivF32AVX512 computes s0 s1 div(0,1) store(2).
+//
+//go:noescape
+func primitiveDivF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveMinF32AVX512 computes s0 s1 min(0,1) store(2).
+//
+//go:noescape
+func primitiveMinF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveMaxF32AVX512 computes s0 s1 max(0,1) store(2).
+//
+//go:noescape
+func primitiveMaxF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveFmaF32AVX512 computes s0 s1 s2 fma(0,1,2) store(3).
+//
+//go:noescape
+func primitiveFmaF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveLessF32AVX512 computes s0 s1 less(0,1) store(2).
+//
+//go:noescape
+func primitiveLessF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveLessEqualF32AVX512 computes s0 s1 less_equal(0,1) store(2).
+//
+//go:noescape
+func primitiveLessEqualF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveEqualF32AVX512 computes s0 s1 equal(0,1) store(2).
+//
+//go:noescape
+func primitiveEqualF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveNotF32AVX512 computes s0 not(0) store(1).
+//
+//go:noescape
+func primitiveNotF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveAndF32AVX512 computes s0 s1 and(0,1) store(2).
+//
+//go:noescape
+func primitiveAndF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveOrF32AVX512 computes s0 s1 or(0,1) store(2).
+//
+//go:noescape
+func primitiveOrF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveSelectF32AVX512 computes s0 s1 s2 select(0,1,2) store(3).
+//
+//go:noescape
+func primitiveSelectF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
+
+// primitiveSignOfSubF32AVX512 computes s0 s1 sub(0,1) sign(2) store(3).
+//
+//go:noescape
+func primitiveSignOfSubF32AVX512(dst *float32, a *float32, b *float32, c *float32, n int)
 
 // countF32AVX512 returns s0 count(0) of n elements, 1 to 1024.
 //

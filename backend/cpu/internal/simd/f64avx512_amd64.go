@@ -4,42 +4,42 @@
 
 package simd
 
-// bernoulliF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(14,13,15) 0x1.99a0084dcb47cp-03 fma(16,13,17) 0x1.5555543e7260ep-02 fma(18,13,19) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(21,13,22) -0x1.54724497bee0fp-03 fma(23,13,24) -0x1.000226fbe1452p-02 fma(25,13,26) -0x1p-01 fma(27,13,28) fma(20,12,29) fma(13,30,12) fma(7,8,31) s1 mul(32,33) 0x1p+00 sub(35,4) mul(36,5) exponent(37) neg(38) pow2(39) fma(36,40,11) mul(41,41) fma(14,42,15) fma(43,42,17) fma(44,42,19) fma(21,42,22) fma(46,42,24) fma(47,42,26) fma(48,42,28) fma(45,41,49) fma(42,50,41) fma(38,8,51) sub(35,33) mul(52,53) add(34,54) sub(33,4) mul(4,36) div(56,57) abs(0) 0x1.f4p+09 min(59,60) neg(61) 0x1.71547652b82fep+00 0x1.8p+23 fma(62,63,64) sub(65,64) pow2(66) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(66,69,62) fma(66,68,70) mul(71,71) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(73,72,74) 0x1.5555558a04ad1p-03 fma(75,72,76) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(78,72,79) 0x1.000000278381dp-01 fma(80,72,81) fma(77,71,82) fma(72,83,71) fma(67,84,67) add(85,35) mul(86,86) div(85,87) mul(58,88) sub(32,52) store(89) store(90) tree(55).
+// bernoulliF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1p-01 mul(13,14) 0x1p+01 add(12,16) div(12,17) mul(18,18) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(20,19,21) 0x1.74666746b5b94p-03 fma(22,19,23) 0x1.c71c514f613a7p-03 fma(24,19,25) 0x1.24924942c7fbp-02 fma(26,19,27) 0x1.999999997ef98p-02 fma(28,19,29) 0x1.5555555555595p-01 fma(30,19,31) fma(19,32,15) 0x1.abc9e3b39803fp-56 mul(7,34) fma(18,33,35) sub(15,36) sub(12,37) fma(7,8,38) s1 mul(39,40) 0x1p+00 sub(42,4) mul(43,5) exponent(44) neg(45) pow2(46) fma(43,47,11) mul(48,48) mul(49,14) add(48,16) div(48,51) mul(52,52) fma(20,53,21) fma(54,53,23) fma(55,53,25) fma(56,53,27) fma(57,53,29) fma(58,53,31) fma(53,59,50) mul(45,34) fma(52,60,61) sub(50,62) sub(48,63) fma(45,8,64) sub(42,40) mul(65,66) add(41,67) sub(40,4) mul(4,43) div(69,70) abs(0) 0x1.f4p+09 min(72,73) neg(74) 0x1.71547652b82fep+00 0x1.8p+52 fma(75,76,77) sub(78,77) pow2(79) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(79,82,75) fma(79,81,83) mul(84,84) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(86,85,87) 0x1.a01a01afebccap-13 fma(88,85,89) 0x1.111111110f6ap-07 fma(90,85,91) 0x1.5555555555559p-03 fma(92,85,93) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(95,85,96) 0x1.a01a01b0b7bdfp-16 fma(97,85,98) 0x1.6c16c16c1444fp-10 fma(99,85,100) 0x1.555555555555ap-05 fma(101,85,102) fma(103,85,14) fma(94,84,104) fma(85,105,84) fma(80,106,80) add(107,42) mul(108,108) div(107,109) mul(71,110) sub(39,65) store(111) store(112) tree(68).
 //
 //go:noescape
 func bernoulliF64AVX512(c *Call)
 
-// bernoulliStreamingF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(14,13,15) 0x1.99a0084dcb47cp-03 fma(16,13,17) 0x1.5555543e7260ep-02 fma(18,13,19) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(21,13,22) -0x1.54724497bee0fp-03 fma(23,13,24) -0x1.000226fbe1452p-02 fma(25,13,26) -0x1p-01 fma(27,13,28) fma(20,12,29) fma(13,30,12) fma(7,8,31) s1 mul(32,33) 0x1p+00 sub(35,4) mul(36,5) exponent(37) neg(38) pow2(39) fma(36,40,11) mul(41,41) fma(14,42,15) fma(43,42,17) fma(44,42,19) fma(21,42,22) fma(46,42,24) fma(47,42,26) fma(48,42,28) fma(45,41,49) fma(42,50,41) fma(38,8,51) sub(35,33) mul(52,53) add(34,54) sub(33,4) mul(4,36) div(56,57) abs(0) 0x1.f4p+09 min(59,60) neg(61) 0x1.71547652b82fep+00 0x1.8p+23 fma(62,63,64) sub(65,64) pow2(66) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(66,69,62) fma(66,68,70) mul(71,71) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(73,72,74) 0x1.5555558a04ad1p-03 fma(75,72,76) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(78,72,79) 0x1.000000278381dp-01 fma(80,72,81) fma(77,71,82) fma(72,83,71) fma(67,84,67) add(85,35) mul(86,86) div(85,87) mul(58,88) sub(32,52) store(89) store(90) tree(55).
+// bernoulliStreamingF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1p-01 mul(13,14) 0x1p+01 add(12,16) div(12,17) mul(18,18) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(20,19,21) 0x1.74666746b5b94p-03 fma(22,19,23) 0x1.c71c514f613a7p-03 fma(24,19,25) 0x1.24924942c7fbp-02 fma(26,19,27) 0x1.999999997ef98p-02 fma(28,19,29) 0x1.5555555555595p-01 fma(30,19,31) fma(19,32,15) 0x1.abc9e3b39803fp-56 mul(7,34) fma(18,33,35) sub(15,36) sub(12,37) fma(7,8,38) s1 mul(39,40) 0x1p+00 sub(42,4) mul(43,5) exponent(44) neg(45) pow2(46) fma(43,47,11) mul(48,48) mul(49,14) add(48,16) div(48,51) mul(52,52) fma(20,53,21) fma(54,53,23) fma(55,53,25) fma(56,53,27) fma(57,53,29) fma(58,53,31) fma(53,59,50) mul(45,34) fma(52,60,61) sub(50,62) sub(48,63) fma(45,8,64) sub(42,40) mul(65,66) add(41,67) sub(40,4) mul(4,43) div(69,70) abs(0) 0x1.f4p+09 min(72,73) neg(74) 0x1.71547652b82fep+00 0x1.8p+52 fma(75,76,77) sub(78,77) pow2(79) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(79,82,75) fma(79,81,83) mul(84,84) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(86,85,87) 0x1.a01a01afebccap-13 fma(88,85,89) 0x1.111111110f6ap-07 fma(90,85,91) 0x1.5555555555559p-03 fma(92,85,93) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(95,85,96) 0x1.a01a01b0b7bdfp-16 fma(97,85,98) 0x1.6c16c16c1444fp-10 fma(99,85,100) 0x1.555555555555ap-05 fma(101,85,102) fma(103,85,14) fma(94,84,104) fma(85,105,84) fma(80,106,80) add(107,42) mul(108,108) div(107,109) mul(71,110) sub(39,65) store(111) store(112) tree(68).
 //
 //go:noescape
 func bernoulliStreamingF64AVX512(c *Call)
 
-// bernoulliModulatorMaskF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(14,13,15) 0x1.99a0084dcb47cp-03 fma(16,13,17) 0x1.5555543e7260ep-02 fma(18,13,19) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(21,13,22) -0x1.54724497bee0fp-03 fma(23,13,24) -0x1.000226fbe1452p-02 fma(25,13,26) -0x1p-01 fma(27,13,28) fma(20,12,29) fma(13,30,12) fma(7,8,31) s1 mul(32,33) 0x1p+00 sub(35,4) mul(36,5) exponent(37) neg(38) pow2(39) fma(36,40,11) mul(41,41) fma(14,42,15) fma(43,42,17) fma(44,42,19) fma(21,42,22) fma(46,42,24) fma(47,42,26) fma(48,42,28) fma(45,41,49) fma(42,50,41) fma(38,8,51) sub(35,33) mul(52,53) add(34,54) sub(33,4) mul(4,36) div(56,57) abs(0) 0x1.f4p+09 min(59,60) neg(61) 0x1.71547652b82fep+00 0x1.8p+23 fma(62,63,64) sub(65,64) pow2(66) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(66,69,62) fma(66,68,70) mul(71,71) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(73,72,74) 0x1.5555558a04ad1p-03 fma(75,72,76) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(78,72,79) 0x1.000000278381dp-01 fma(80,72,81) fma(77,71,82) fma(72,83,71) fma(67,84,67) add(85,35) mul(86,86) div(85,87) mul(58,88) s2 mul(89,90) s3 mul(91,92) sub(32,52) mul(94,90) mul(95,92) store(93) store(96) tree(55).
+// bernoulliModulatorMaskF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1p-01 mul(13,14) 0x1p+01 add(12,16) div(12,17) mul(18,18) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(20,19,21) 0x1.74666746b5b94p-03 fma(22,19,23) 0x1.c71c514f613a7p-03 fma(24,19,25) 0x1.24924942c7fbp-02 fma(26,19,27) 0x1.999999997ef98p-02 fma(28,19,29) 0x1.5555555555595p-01 fma(30,19,31) fma(19,32,15) 0x1.abc9e3b39803fp-56 mul(7,34) fma(18,33,35) sub(15,36) sub(12,37) fma(7,8,38) s1 mul(39,40) 0x1p+00 sub(42,4) mul(43,5) exponent(44) neg(45) pow2(46) fma(43,47,11) mul(48,48) mul(49,14) add(48,16) div(48,51) mul(52,52) fma(20,53,21) fma(54,53,23) fma(55,53,25) fma(56,53,27) fma(57,53,29) fma(58,53,31) fma(53,59,50) mul(45,34) fma(52,60,61) sub(50,62) sub(48,63) fma(45,8,64) sub(42,40) mul(65,66) add(41,67) sub(40,4) mul(4,43) div(69,70) abs(0) 0x1.f4p+09 min(72,73) neg(74) 0x1.71547652b82fep+00 0x1.8p+52 fma(75,76,77) sub(78,77) pow2(79) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(79,82,75) fma(79,81,83) mul(84,84) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(86,85,87) 0x1.a01a01afebccap-13 fma(88,85,89) 0x1.111111110f6ap-07 fma(90,85,91) 0x1.5555555555559p-03 fma(92,85,93) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(95,85,96) 0x1.a01a01b0b7bdfp-16 fma(97,85,98) 0x1.6c16c16c1444fp-10 fma(99,85,100) 0x1.555555555555ap-05 fma(101,85,102) fma(103,85,14) fma(94,84,104) fma(85,105,84) fma(80,106,80) add(107,42) mul(108,108) div(107,109) mul(71,110) s2 mul(111,112) s3 mul(113,114) sub(39,65) mul(116,112) mul(117,114) store(115) store(118) tree(68).
 //
 //go:noescape
 func bernoulliModulatorMaskF64AVX512(c *Call)
 
-// bernoulliModulatorMaskStreamingF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(14,13,15) 0x1.99a0084dcb47cp-03 fma(16,13,17) 0x1.5555543e7260ep-02 fma(18,13,19) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(21,13,22) -0x1.54724497bee0fp-03 fma(23,13,24) -0x1.000226fbe1452p-02 fma(25,13,26) -0x1p-01 fma(27,13,28) fma(20,12,29) fma(13,30,12) fma(7,8,31) s1 mul(32,33) 0x1p+00 sub(35,4) mul(36,5) exponent(37) neg(38) pow2(39) fma(36,40,11) mul(41,41) fma(14,42,15) fma(43,42,17) fma(44,42,19) fma(21,42,22) fma(46,42,24) fma(47,42,26) fma(48,42,28) fma(45,41,49) fma(42,50,41) fma(38,8,51) sub(35,33) mul(52,53) add(34,54) sub(33,4) mul(4,36) div(56,57) abs(0) 0x1.f4p+09 min(59,60) neg(61) 0x1.71547652b82fep+00 0x1.8p+23 fma(62,63,64) sub(65,64) pow2(66) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(66,69,62) fma(66,68,70) mul(71,71) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(73,72,74) 0x1.5555558a04ad1p-03 fma(75,72,76) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(78,72,79) 0x1.000000278381dp-01 fma(80,72,81) fma(77,71,82) fma(72,83,71) fma(67,84,67) add(85,35) mul(86,86) div(85,87) mul(58,88) s2 mul(89,90) s3 mul(91,92) sub(32,52) mul(94,90) mul(95,92) store(93) store(96) tree(55).
+// bernoulliModulatorMaskStreamingF64AVX512 computes s0 0x1.a36e2eb1c432dp-14 max(0,1) 0x1.fff2e48e8a71ep-01 min(2,3) 0x1.6a09e667f3bcdp+00 mul(4,5) exponent(6) 0x1.62e42fefa39efp-01 neg(7) pow2(9) -0x1p+00 fma(4,10,11) mul(12,12) 0x1p-01 mul(13,14) 0x1p+01 add(12,16) div(12,17) mul(18,18) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(20,19,21) 0x1.74666746b5b94p-03 fma(22,19,23) 0x1.c71c514f613a7p-03 fma(24,19,25) 0x1.24924942c7fbp-02 fma(26,19,27) 0x1.999999997ef98p-02 fma(28,19,29) 0x1.5555555555595p-01 fma(30,19,31) fma(19,32,15) 0x1.abc9e3b39803fp-56 mul(7,34) fma(18,33,35) sub(15,36) sub(12,37) fma(7,8,38) s1 mul(39,40) 0x1p+00 sub(42,4) mul(43,5) exponent(44) neg(45) pow2(46) fma(43,47,11) mul(48,48) mul(49,14) add(48,16) div(48,51) mul(52,52) fma(20,53,21) fma(54,53,23) fma(55,53,25) fma(56,53,27) fma(57,53,29) fma(58,53,31) fma(53,59,50) mul(45,34) fma(52,60,61) sub(50,62) sub(48,63) fma(45,8,64) sub(42,40) mul(65,66) add(41,67) sub(40,4) mul(4,43) div(69,70) abs(0) 0x1.f4p+09 min(72,73) neg(74) 0x1.71547652b82fep+00 0x1.8p+52 fma(75,76,77) sub(78,77) pow2(79) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(79,82,75) fma(79,81,83) mul(84,84) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(86,85,87) 0x1.a01a01afebccap-13 fma(88,85,89) 0x1.111111110f6ap-07 fma(90,85,91) 0x1.5555555555559p-03 fma(92,85,93) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(95,85,96) 0x1.a01a01b0b7bdfp-16 fma(97,85,98) 0x1.6c16c16c1444fp-10 fma(99,85,100) 0x1.555555555555ap-05 fma(101,85,102) fma(103,85,14) fma(94,84,104) fma(85,105,84) fma(80,106,80) add(107,42) mul(108,108) div(107,109) mul(71,110) s2 mul(111,112) s3 mul(113,114) sub(39,65) mul(116,112) mul(117,114) store(115) store(118) tree(68).
 //
 //go:noescape
 func bernoulliModulatorMaskStreamingF64AVX512(c *Call)
 
-// bernoulliLogitsF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26b8ee0009e3cp+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+23 fma(10,11,12) sub(13,12) pow2(14) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(21,20,22) 0x1.5555558a04ad1p-03 fma(23,20,24) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(26,20,27) 0x1.000000278381dp-01 fma(28,20,29) fma(25,19,30) fma(20,31,19) fma(15,32,15) less(8,33) 0x1p+00 select(34,35,5) 0x1.62e42fefa39efp-01 0x1p-01 -0x1p-01 fma(33,38,39) select(34,40,33) mul(41,41) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(43,42,44) 0x1.99a0084dcb47cp-03 fma(45,42,46) 0x1.5555543e7260ep-02 fma(47,42,48) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(50,42,51) -0x1.54724497bee0fp-03 fma(52,42,53) -0x1.000226fbe1452p-02 fma(54,42,55) fma(56,42,39) fma(49,41,57) fma(42,58,41) fma(36,37,59) sub(7,60) s1 mul(61,62) neg(4) select(6,5,64) sub(65,60) sub(35,62) mul(66,67) add(63,68) select(6,33,35) add(33,35) div(70,71) sub(62,72) store(73) store(4) tree(69).
+// bernoulliLogitsF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26ba4a018ebaep+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+52 fma(10,11,12) sub(13,12) pow2(14) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(21,20,22) 0x1.a01a01afebccap-13 fma(23,20,24) 0x1.111111110f6ap-07 fma(25,20,26) 0x1.5555555555559p-03 fma(27,20,28) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(30,20,31) 0x1.a01a01b0b7bdfp-16 fma(32,20,33) 0x1.6c16c16c1444fp-10 fma(34,20,35) 0x1.555555555555ap-05 fma(36,20,37) 0x1p-01 fma(38,20,39) fma(29,19,40) fma(20,41,19) fma(15,42,15) less(8,43) 0x1p+00 select(44,45,5) 0x1.62e42fefa39efp-01 -0x1p-01 fma(43,39,48) select(44,49,43) mul(50,50) mul(51,39) 0x1p+01 add(50,53) div(50,54) mul(55,55) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(57,56,58) 0x1.74666746b5b94p-03 fma(59,56,60) 0x1.c71c514f613a7p-03 fma(61,56,62) 0x1.24924942c7fbp-02 fma(63,56,64) 0x1.999999997ef98p-02 fma(65,56,66) 0x1.5555555555595p-01 fma(67,56,68) fma(56,69,52) 0x1.abc9e3b39803fp-56 mul(46,71) fma(55,70,72) sub(52,73) sub(50,74) fma(46,47,75) sub(7,76) s1 mul(77,78) neg(4) select(6,5,80) sub(81,76) sub(45,78) mul(82,83) add(79,84) select(6,43,45) add(43,45) div(86,87) sub(78,88) store(89) store(4) tree(85).
 //
 //go:noescape
 func bernoulliLogitsF64AVX512(c *Call)
 
-// bernoulliLogitsStreamingF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26b8ee0009e3cp+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+23 fma(10,11,12) sub(13,12) pow2(14) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(21,20,22) 0x1.5555558a04ad1p-03 fma(23,20,24) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(26,20,27) 0x1.000000278381dp-01 fma(28,20,29) fma(25,19,30) fma(20,31,19) fma(15,32,15) less(8,33) 0x1p+00 select(34,35,5) 0x1.62e42fefa39efp-01 0x1p-01 -0x1p-01 fma(33,38,39) select(34,40,33) mul(41,41) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(43,42,44) 0x1.99a0084dcb47cp-03 fma(45,42,46) 0x1.5555543e7260ep-02 fma(47,42,48) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(50,42,51) -0x1.54724497bee0fp-03 fma(52,42,53) -0x1.000226fbe1452p-02 fma(54,42,55) fma(56,42,39) fma(49,41,57) fma(42,58,41) fma(36,37,59) sub(7,60) s1 mul(61,62) neg(4) select(6,5,64) sub(65,60) sub(35,62) mul(66,67) add(63,68) select(6,33,35) add(33,35) div(70,71) sub(62,72) store(73) store(4) tree(69).
+// bernoulliLogitsStreamingF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26ba4a018ebaep+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+52 fma(10,11,12) sub(13,12) pow2(14) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(21,20,22) 0x1.a01a01afebccap-13 fma(23,20,24) 0x1.111111110f6ap-07 fma(25,20,26) 0x1.5555555555559p-03 fma(27,20,28) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(30,20,31) 0x1.a01a01b0b7bdfp-16 fma(32,20,33) 0x1.6c16c16c1444fp-10 fma(34,20,35) 0x1.555555555555ap-05 fma(36,20,37) 0x1p-01 fma(38,20,39) fma(29,19,40) fma(20,41,19) fma(15,42,15) less(8,43) 0x1p+00 select(44,45,5) 0x1.62e42fefa39efp-01 -0x1p-01 fma(43,39,48) select(44,49,43) mul(50,50) mul(51,39) 0x1p+01 add(50,53) div(50,54) mul(55,55) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(57,56,58) 0x1.74666746b5b94p-03 fma(59,56,60) 0x1.c71c514f613a7p-03 fma(61,56,62) 0x1.24924942c7fbp-02 fma(63,56,64) 0x1.999999997ef98p-02 fma(65,56,66) 0x1.5555555555595p-01 fma(67,56,68) fma(56,69,52) 0x1.abc9e3b39803fp-56 mul(46,71) fma(55,70,72) sub(52,73) sub(50,74) fma(46,47,75) sub(7,76) s1 mul(77,78) neg(4) select(6,5,80) sub(81,76) sub(45,78) mul(82,83) add(79,84) select(6,43,45) add(43,45) div(86,87) sub(78,88) store(89) store(4) tree(85).
 //
 //go:noescape
 func bernoulliLogitsStreamingF64AVX512(c *Call)
 
-// bernoulliLogitsModulatorMaskF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26b8ee0009e3cp+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+23 fma(10,11,12) sub(13,12) pow2(14) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(21,20,22) 0x1.5555558a04ad1p-03 fma(23,20,24) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(26,20,27) 0x1.000000278381dp-01 fma(28,20,29) fma(25,19,30) fma(20,31,19) fma(15,32,15) less(8,33) 0x1p+00 select(34,35,5) 0x1.62e42fefa39efp-01 0x1p-01 -0x1p-01 fma(33,38,39) select(34,40,33) mul(41,41) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(43,42,44) 0x1.99a0084dcb47cp-03 fma(45,42,46) 0x1.5555543e7260ep-02 fma(47,42,48) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(50,42,51) -0x1.54724497bee0fp-03 fma(52,42,53) -0x1.000226fbe1452p-02 fma(54,42,55) fma(56,42,39) fma(49,41,57) fma(42,58,41) fma(36,37,59) sub(7,60) s1 mul(61,62) neg(4) select(6,5,64) sub(65,60) sub(35,62) mul(66,67) add(63,68) select(6,33,35) add(33,35) div(70,71) sub(62,72) s2 mul(73,74) s3 mul(75,76) mul(4,74) mul(78,76) store(77) store(79) tree(69).
+// bernoulliLogitsModulatorMaskF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26ba4a018ebaep+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+52 fma(10,11,12) sub(13,12) pow2(14) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(21,20,22) 0x1.a01a01afebccap-13 fma(23,20,24) 0x1.111111110f6ap-07 fma(25,20,26) 0x1.5555555555559p-03 fma(27,20,28) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(30,20,31) 0x1.a01a01b0b7bdfp-16 fma(32,20,33) 0x1.6c16c16c1444fp-10 fma(34,20,35) 0x1.555555555555ap-05 fma(36,20,37) 0x1p-01 fma(38,20,39) fma(29,19,40) fma(20,41,19) fma(15,42,15) less(8,43) 0x1p+00 select(44,45,5) 0x1.62e42fefa39efp-01 -0x1p-01 fma(43,39,48) select(44,49,43) mul(50,50) mul(51,39) 0x1p+01 add(50,53) div(50,54) mul(55,55) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(57,56,58) 0x1.74666746b5b94p-03 fma(59,56,60) 0x1.c71c514f613a7p-03 fma(61,56,62) 0x1.24924942c7fbp-02 fma(63,56,64) 0x1.999999997ef98p-02 fma(65,56,66) 0x1.5555555555595p-01 fma(67,56,68) fma(56,69,52) 0x1.abc9e3b39803fp-56 mul(46,71) fma(55,70,72) sub(52,73) sub(50,74) fma(46,47,75) sub(7,76) s1 mul(77,78) neg(4) select(6,5,80) sub(81,76) sub(45,78) mul(82,83) add(79,84) select(6,43,45) add(43,45) div(86,87) sub(78,88) s2 mul(89,90) s3 mul(91,92) mul(4,90) mul(94,92) store(93) store(95) tree(85).
 //
 //go:noescape
 func bernoulliLogitsModulatorMaskF64AVX512(c *Call)
 
-// bernoulliLogitsModulatorMaskStreamingF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26b8ee0009e3cp+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+23 fma(10,11,12) sub(13,12) pow2(14) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(21,20,22) 0x1.5555558a04ad1p-03 fma(23,20,24) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(26,20,27) 0x1.000000278381dp-01 fma(28,20,29) fma(25,19,30) fma(20,31,19) fma(15,32,15) less(8,33) 0x1p+00 select(34,35,5) 0x1.62e42fefa39efp-01 0x1p-01 -0x1p-01 fma(33,38,39) select(34,40,33) mul(41,41) 0x1.055b6c46d6fd5p-03 0x1.22da1cab2c4a3p-03 fma(43,42,44) 0x1.99a0084dcb47cp-03 fma(45,42,46) 0x1.5555543e7260ep-02 fma(47,42,48) -0x1.38b5871d2c97p-04 -0x1.0d854117d957dp-03 fma(50,42,51) -0x1.54724497bee0fp-03 fma(52,42,53) -0x1.000226fbe1452p-02 fma(54,42,55) fma(56,42,39) fma(49,41,57) fma(42,58,41) fma(36,37,59) sub(7,60) s1 mul(61,62) neg(4) select(6,5,64) sub(65,60) sub(35,62) mul(66,67) add(63,68) select(6,33,35) add(33,35) div(70,71) sub(62,72) s2 mul(73,74) s3 mul(75,76) mul(4,74) mul(78,76) store(77) store(79) tree(69).
+// bernoulliLogitsModulatorMaskStreamingF64AVX512 computes s0 -0x1.26ba4a018ebaep+03 max(0,1) 0x1.26ba4a018ebaep+03 min(2,3) 0x0p+00 less(4,5) select(6,4,5) 0x1.a827999fcef32p-02 abs(4) neg(9) 0x1.71547652b82fep+00 0x1.8p+52 fma(10,11,12) sub(13,12) pow2(14) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(14,17,10) fma(14,16,18) mul(19,19) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(21,20,22) 0x1.a01a01afebccap-13 fma(23,20,24) 0x1.111111110f6ap-07 fma(25,20,26) 0x1.5555555555559p-03 fma(27,20,28) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(30,20,31) 0x1.a01a01b0b7bdfp-16 fma(32,20,33) 0x1.6c16c16c1444fp-10 fma(34,20,35) 0x1.555555555555ap-05 fma(36,20,37) 0x1p-01 fma(38,20,39) fma(29,19,40) fma(20,41,19) fma(15,42,15) less(8,43) 0x1p+00 select(44,45,5) 0x1.62e42fefa39efp-01 -0x1p-01 fma(43,39,48) select(44,49,43) mul(50,50) mul(51,39) 0x1p+01 add(50,53) div(50,54) mul(55,55) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(57,56,58) 0x1.74666746b5b94p-03 fma(59,56,60) 0x1.c71c514f613a7p-03 fma(61,56,62) 0x1.24924942c7fbp-02 fma(63,56,64) 0x1.999999997ef98p-02 fma(65,56,66) 0x1.5555555555595p-01 fma(67,56,68) fma(56,69,52) 0x1.abc9e3b39803fp-56 mul(46,71) fma(55,70,72) sub(52,73) sub(50,74) fma(46,47,75) sub(7,76) s1 mul(77,78) neg(4) select(6,5,80) sub(81,76) sub(45,78) mul(82,83) add(79,84) select(6,43,45) add(43,45) div(86,87) sub(78,88) s2 mul(89,90) s3 mul(91,92) mul(4,90) mul(94,92) store(93) store(95) tree(85).
 //
 //go:noescape
 func bernoulliLogitsModulatorMaskStreamingF64AVX512(c *Call)
@@ -244,42 +244,42 @@ func rateIdentityJTdDt1Rate1Gamma1F64AVX512(c *Call)
 //go:noescape
 func rateIdentityJTdDt1Rate1Gamma1StreamingF64AVX512(c *Call)
 
-// rateTanhDt1Rate1Gamma1F64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+23 fma(7,8,9) sub(10,9) pow2(11) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(18,17,19) 0x1.5555558a04ad1p-03 fma(20,17,21) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(23,17,24) 0x1.000000278381dp-01 fma(25,17,26) fma(22,16,27) fma(17,28,16) fma(12,29,12) 0x1p+00 add(30,31) mul(32,32) div(30,33) 0x1p+02 mul(34,35) mul(0,36) neg(1) u2 mul(38,39) 0x0p+00 add(37,41) add(40,42) u3 mul(43,44) u4 mul(45,46) add(1,47) sign(48) abs(48) 0x1.6p+04 min(50,51) -0x1.71547652b82fep+01 fma(52,53,9) sub(54,9) pow2(55) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(55,58,52) fma(55,57,59) mul(60,60) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(62,61,63) 0x1.5555558a04ad1p-01 fma(64,61,65) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(67,61,68) -0x1.000000278381dp+00 fma(69,61,70) fma(66,60,71) fma(61,72,60) -0x1p-01 0x1p-01 fma(56,74,75) fma(56,73,76) neg(56) fma(56,75,75) fma(78,73,79) div(77,80) mul(49,81) store(37) store(48) store(82).
+// rateTanhDt1Rate1Gamma1F64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+52 fma(7,8,9) sub(10,9) pow2(11) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(18,17,19) 0x1.a01a01afebccap-13 fma(20,17,21) 0x1.111111110f6ap-07 fma(22,17,23) 0x1.5555555555559p-03 fma(24,17,25) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(27,17,28) 0x1.a01a01b0b7bdfp-16 fma(29,17,30) 0x1.6c16c16c1444fp-10 fma(31,17,32) 0x1.555555555555ap-05 fma(33,17,34) 0x1p-01 fma(35,17,36) fma(26,16,37) fma(17,38,16) fma(12,39,12) 0x1p+00 add(40,41) mul(42,42) div(40,43) 0x1p+02 mul(44,45) mul(0,46) neg(1) u2 mul(48,49) 0x0p+00 add(47,51) add(50,52) u3 mul(53,54) u4 mul(55,56) add(1,57) sign(58) abs(58) 0x1.6p+04 min(60,61) -0x1.71547652b82fep+01 fma(62,63,9) sub(64,9) pow2(65) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(65,68,62) fma(65,67,69) mul(70,70) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(72,71,73) 0x1.a01a01afebccap-07 fma(74,71,75) 0x1.111111110f6ap-03 fma(76,71,77) 0x1.5555555555559p-01 fma(78,71,79) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(81,71,82) -0x1.a01a01b0b7bdfp-09 fma(83,71,84) -0x1.6c16c16c1444fp-05 fma(85,71,86) -0x1.555555555555ap-02 fma(87,71,88) -0x1p+00 fma(89,71,90) fma(80,70,91) fma(71,92,70) -0x1p-01 fma(66,94,36) fma(66,93,95) neg(66) fma(66,36,36) fma(97,93,98) div(96,99) mul(59,100) store(47) store(58) store(101).
 //
 //go:noescape
 func rateTanhDt1Rate1Gamma1F64AVX512(c *Call)
 
-// rateTanhDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+23 fma(7,8,9) sub(10,9) pow2(11) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(18,17,19) 0x1.5555558a04ad1p-03 fma(20,17,21) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(23,17,24) 0x1.000000278381dp-01 fma(25,17,26) fma(22,16,27) fma(17,28,16) fma(12,29,12) 0x1p+00 add(30,31) mul(32,32) div(30,33) 0x1p+02 mul(34,35) mul(0,36) neg(1) u2 mul(38,39) 0x0p+00 add(37,41) add(40,42) u3 mul(43,44) u4 mul(45,46) add(1,47) sign(48) abs(48) 0x1.6p+04 min(50,51) -0x1.71547652b82fep+01 fma(52,53,9) sub(54,9) pow2(55) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(55,58,52) fma(55,57,59) mul(60,60) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(62,61,63) 0x1.5555558a04ad1p-01 fma(64,61,65) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(67,61,68) -0x1.000000278381dp+00 fma(69,61,70) fma(66,60,71) fma(61,72,60) -0x1p-01 0x1p-01 fma(56,74,75) fma(56,73,76) neg(56) fma(56,75,75) fma(78,73,79) div(77,80) mul(49,81) store(37) store(48) store(82).
+// rateTanhDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+52 fma(7,8,9) sub(10,9) pow2(11) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(18,17,19) 0x1.a01a01afebccap-13 fma(20,17,21) 0x1.111111110f6ap-07 fma(22,17,23) 0x1.5555555555559p-03 fma(24,17,25) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(27,17,28) 0x1.a01a01b0b7bdfp-16 fma(29,17,30) 0x1.6c16c16c1444fp-10 fma(31,17,32) 0x1.555555555555ap-05 fma(33,17,34) 0x1p-01 fma(35,17,36) fma(26,16,37) fma(17,38,16) fma(12,39,12) 0x1p+00 add(40,41) mul(42,42) div(40,43) 0x1p+02 mul(44,45) mul(0,46) neg(1) u2 mul(48,49) 0x0p+00 add(47,51) add(50,52) u3 mul(53,54) u4 mul(55,56) add(1,57) sign(58) abs(58) 0x1.6p+04 min(60,61) -0x1.71547652b82fep+01 fma(62,63,9) sub(64,9) pow2(65) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(65,68,62) fma(65,67,69) mul(70,70) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(72,71,73) 0x1.a01a01afebccap-07 fma(74,71,75) 0x1.111111110f6ap-03 fma(76,71,77) 0x1.5555555555559p-01 fma(78,71,79) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(81,71,82) -0x1.a01a01b0b7bdfp-09 fma(83,71,84) -0x1.6c16c16c1444fp-05 fma(85,71,86) -0x1.555555555555ap-02 fma(87,71,88) -0x1p+00 fma(89,71,90) fma(80,70,91) fma(71,92,70) -0x1p-01 fma(66,94,36) fma(66,93,95) neg(66) fma(66,36,36) fma(97,93,98) div(96,99) mul(59,100) store(47) store(58) store(101).
 //
 //go:noescape
 func rateTanhDt1Rate1Gamma1StreamingF64AVX512(c *Call)
 
-// rateTanhJTdDt1Rate1Gamma1F64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+23 fma(7,8,9) sub(10,9) pow2(11) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(18,17,19) 0x1.5555558a04ad1p-03 fma(20,17,21) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(23,17,24) 0x1.000000278381dp-01 fma(25,17,26) fma(22,16,27) fma(17,28,16) fma(12,29,12) 0x1p+00 add(30,31) mul(32,32) div(30,33) 0x1p+02 mul(34,35) mul(0,36) neg(1) u2 mul(38,39) s3 add(37,41) add(40,42) u4 mul(43,44) u5 mul(45,46) add(1,47) sign(48) abs(48) 0x1.6p+04 min(50,51) -0x1.71547652b82fep+01 fma(52,53,9) sub(54,9) pow2(55) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(55,58,52) fma(55,57,59) mul(60,60) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(62,61,63) 0x1.5555558a04ad1p-01 fma(64,61,65) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(67,61,68) -0x1.000000278381dp+00 fma(69,61,70) fma(66,60,71) fma(61,72,60) -0x1p-01 0x1p-01 fma(56,74,75) fma(56,73,76) neg(56) fma(56,75,75) fma(78,73,79) div(77,80) mul(49,81) store(37) store(48) store(82).
+// rateTanhJTdDt1Rate1Gamma1F64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+52 fma(7,8,9) sub(10,9) pow2(11) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(18,17,19) 0x1.a01a01afebccap-13 fma(20,17,21) 0x1.111111110f6ap-07 fma(22,17,23) 0x1.5555555555559p-03 fma(24,17,25) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(27,17,28) 0x1.a01a01b0b7bdfp-16 fma(29,17,30) 0x1.6c16c16c1444fp-10 fma(31,17,32) 0x1.555555555555ap-05 fma(33,17,34) 0x1p-01 fma(35,17,36) fma(26,16,37) fma(17,38,16) fma(12,39,12) 0x1p+00 add(40,41) mul(42,42) div(40,43) 0x1p+02 mul(44,45) mul(0,46) neg(1) u2 mul(48,49) s3 add(47,51) add(50,52) u4 mul(53,54) u5 mul(55,56) add(1,57) sign(58) abs(58) 0x1.6p+04 min(60,61) -0x1.71547652b82fep+01 fma(62,63,9) sub(64,9) pow2(65) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(65,68,62) fma(65,67,69) mul(70,70) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(72,71,73) 0x1.a01a01afebccap-07 fma(74,71,75) 0x1.111111110f6ap-03 fma(76,71,77) 0x1.5555555555559p-01 fma(78,71,79) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(81,71,82) -0x1.a01a01b0b7bdfp-09 fma(83,71,84) -0x1.6c16c16c1444fp-05 fma(85,71,86) -0x1.555555555555ap-02 fma(87,71,88) -0x1p+00 fma(89,71,90) fma(80,70,91) fma(71,92,70) -0x1p-01 fma(66,94,36) fma(66,93,95) neg(66) fma(66,36,36) fma(97,93,98) div(96,99) mul(59,100) store(47) store(58) store(101).
 //
 //go:noescape
 func rateTanhJTdDt1Rate1Gamma1F64AVX512(c *Call)
 
-// rateTanhJTdDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+23 fma(7,8,9) sub(10,9) pow2(11) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(18,17,19) 0x1.5555558a04ad1p-03 fma(20,17,21) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(23,17,24) 0x1.000000278381dp-01 fma(25,17,26) fma(22,16,27) fma(17,28,16) fma(12,29,12) 0x1p+00 add(30,31) mul(32,32) div(30,33) 0x1p+02 mul(34,35) mul(0,36) neg(1) u2 mul(38,39) s3 add(37,41) add(40,42) u4 mul(43,44) u5 mul(45,46) add(1,47) sign(48) abs(48) 0x1.6p+04 min(50,51) -0x1.71547652b82fep+01 fma(52,53,9) sub(54,9) pow2(55) 0x1.7f7d1cf79abcap-21 0x1.62e4p-02 fma(55,58,52) fma(55,57,59) mul(60,60) 0x1.a1a2047b8ae5dp-07 0x1.11108f1c690bep-03 fma(62,61,63) 0x1.5555558a04ad1p-01 fma(64,61,65) -0x1.6d74b5108b5e7p-05 -0x1.5554ada8db861p-02 fma(67,61,68) -0x1.000000278381dp+00 fma(69,61,70) fma(66,60,71) fma(61,72,60) -0x1p-01 0x1p-01 fma(56,74,75) fma(56,73,76) neg(56) fma(56,75,75) fma(78,73,79) div(77,80) mul(49,81) store(37) store(48) store(82).
+// rateTanhJTdDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 0x1p+01 mul(1,2) abs(3) 0x1.f4p+09 min(4,5) neg(6) 0x1.71547652b82fep+00 0x1.8p+52 fma(7,8,9) sub(10,9) pow2(11) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(11,14,7) fma(11,13,15) mul(16,16) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(18,17,19) 0x1.a01a01afebccap-13 fma(20,17,21) 0x1.111111110f6ap-07 fma(22,17,23) 0x1.5555555555559p-03 fma(24,17,25) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(27,17,28) 0x1.a01a01b0b7bdfp-16 fma(29,17,30) 0x1.6c16c16c1444fp-10 fma(31,17,32) 0x1.555555555555ap-05 fma(33,17,34) 0x1p-01 fma(35,17,36) fma(26,16,37) fma(17,38,16) fma(12,39,12) 0x1p+00 add(40,41) mul(42,42) div(40,43) 0x1p+02 mul(44,45) mul(0,46) neg(1) u2 mul(48,49) s3 add(47,51) add(50,52) u4 mul(53,54) u5 mul(55,56) add(1,57) sign(58) abs(58) 0x1.6p+04 min(60,61) -0x1.71547652b82fep+01 fma(62,63,9) sub(64,9) pow2(65) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(65,68,62) fma(65,67,69) mul(70,70) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(72,71,73) 0x1.a01a01afebccap-07 fma(74,71,75) 0x1.111111110f6ap-03 fma(76,71,77) 0x1.5555555555559p-01 fma(78,71,79) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(81,71,82) -0x1.a01a01b0b7bdfp-09 fma(83,71,84) -0x1.6c16c16c1444fp-05 fma(85,71,86) -0x1.555555555555ap-02 fma(87,71,88) -0x1p+00 fma(89,71,90) fma(80,70,91) fma(71,92,70) -0x1p-01 fma(66,94,36) fma(66,93,95) neg(66) fma(66,36,36) fma(97,93,98) div(96,99) mul(59,100) store(47) store(58) store(101).
 //
 //go:noescape
 func rateTanhJTdDt1Rate1Gamma1StreamingF64AVX512(c *Call)
 
-// rateSigmoidDt1Rate1Gamma1F64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(16,15,17) 0x1.5555558a04ad1p-03 fma(18,15,19) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(21,15,22) 0x1.000000278381dp-01 fma(23,15,24) fma(20,14,25) fma(15,26,14) fma(10,27,10) 0x1p+00 add(28,29) mul(30,30) div(28,31) mul(0,32) neg(1) u2 mul(34,35) 0x0p+00 add(33,37) add(36,38) u3 mul(39,40) u4 mul(41,42) add(1,43) neg(44) -0x1.ap+06 max(45,46) 0x1.ap+06 min(47,48) fma(49,6,7) sub(50,7) -0x1p-01 0x1p-02 fma(51,52,53) pow2(54) 0x1p-01 fma(51,56,53) pow2(57) add(58,55) fma(51,12,49) fma(51,11,60) mul(61,61) fma(16,62,17) fma(63,62,19) fma(21,62,22) fma(65,62,24) fma(64,61,66) fma(62,67,61) sub(59,58) sub(55,69) fma(58,68,70) add(59,71) div(55,72) store(33) store(44) store(73).
+// rateSigmoidDt1Rate1Gamma1F64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(16,15,17) 0x1.a01a01afebccap-13 fma(18,15,19) 0x1.111111110f6ap-07 fma(20,15,21) 0x1.5555555555559p-03 fma(22,15,23) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(25,15,26) 0x1.a01a01b0b7bdfp-16 fma(27,15,28) 0x1.6c16c16c1444fp-10 fma(29,15,30) 0x1.555555555555ap-05 fma(31,15,32) 0x1p-01 fma(33,15,34) fma(24,14,35) fma(15,36,14) fma(10,37,10) 0x1p+00 add(38,39) mul(40,40) div(38,41) mul(0,42) neg(1) u2 mul(44,45) 0x0p+00 add(43,47) add(46,48) u3 mul(49,50) u4 mul(51,52) add(1,53) neg(54) -0x1.75p+09 max(55,56) 0x1.75p+09 min(57,58) fma(59,6,7) sub(60,7) -0x1p-01 0x1p-02 fma(61,62,63) pow2(64) fma(61,34,63) pow2(66) add(67,65) fma(61,12,59) fma(61,11,69) mul(70,70) fma(16,71,17) fma(72,71,19) fma(73,71,21) fma(74,71,23) fma(25,71,26) fma(76,71,28) fma(77,71,30) fma(78,71,32) fma(79,71,34) fma(75,70,80) fma(71,81,70) sub(68,67) sub(65,83) fma(67,82,84) add(68,85) div(65,86) store(43) store(54) store(87).
 //
 //go:noescape
 func rateSigmoidDt1Rate1Gamma1F64AVX512(c *Call)
 
-// rateSigmoidDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(16,15,17) 0x1.5555558a04ad1p-03 fma(18,15,19) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(21,15,22) 0x1.000000278381dp-01 fma(23,15,24) fma(20,14,25) fma(15,26,14) fma(10,27,10) 0x1p+00 add(28,29) mul(30,30) div(28,31) mul(0,32) neg(1) u2 mul(34,35) 0x0p+00 add(33,37) add(36,38) u3 mul(39,40) u4 mul(41,42) add(1,43) neg(44) -0x1.ap+06 max(45,46) 0x1.ap+06 min(47,48) fma(49,6,7) sub(50,7) -0x1p-01 0x1p-02 fma(51,52,53) pow2(54) 0x1p-01 fma(51,56,53) pow2(57) add(58,55) fma(51,12,49) fma(51,11,60) mul(61,61) fma(16,62,17) fma(63,62,19) fma(21,62,22) fma(65,62,24) fma(64,61,66) fma(62,67,61) sub(59,58) sub(55,69) fma(58,68,70) add(59,71) div(55,72) store(33) store(44) store(73).
+// rateSigmoidDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(16,15,17) 0x1.a01a01afebccap-13 fma(18,15,19) 0x1.111111110f6ap-07 fma(20,15,21) 0x1.5555555555559p-03 fma(22,15,23) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(25,15,26) 0x1.a01a01b0b7bdfp-16 fma(27,15,28) 0x1.6c16c16c1444fp-10 fma(29,15,30) 0x1.555555555555ap-05 fma(31,15,32) 0x1p-01 fma(33,15,34) fma(24,14,35) fma(15,36,14) fma(10,37,10) 0x1p+00 add(38,39) mul(40,40) div(38,41) mul(0,42) neg(1) u2 mul(44,45) 0x0p+00 add(43,47) add(46,48) u3 mul(49,50) u4 mul(51,52) add(1,53) neg(54) -0x1.75p+09 max(55,56) 0x1.75p+09 min(57,58) fma(59,6,7) sub(60,7) -0x1p-01 0x1p-02 fma(61,62,63) pow2(64) fma(61,34,63) pow2(66) add(67,65) fma(61,12,59) fma(61,11,69) mul(70,70) fma(16,71,17) fma(72,71,19) fma(73,71,21) fma(74,71,23) fma(25,71,26) fma(76,71,28) fma(77,71,30) fma(78,71,32) fma(79,71,34) fma(75,70,80) fma(71,81,70) sub(68,67) sub(65,83) fma(67,82,84) add(68,85) div(65,86) store(43) store(54) store(87).
 //
 //go:noescape
 func rateSigmoidDt1Rate1Gamma1StreamingF64AVX512(c *Call)
 
-// rateSigmoidJTdDt1Rate1Gamma1F64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(16,15,17) 0x1.5555558a04ad1p-03 fma(18,15,19) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(21,15,22) 0x1.000000278381dp-01 fma(23,15,24) fma(20,14,25) fma(15,26,14) fma(10,27,10) 0x1p+00 add(28,29) mul(30,30) div(28,31) mul(0,32) neg(1) u2 mul(34,35) s3 add(33,37) add(36,38) u4 mul(39,40) u5 mul(41,42) add(1,43) neg(44) -0x1.ap+06 max(45,46) 0x1.ap+06 min(47,48) fma(49,6,7) sub(50,7) -0x1p-01 0x1p-02 fma(51,52,53) pow2(54) 0x1p-01 fma(51,56,53) pow2(57) add(58,55) fma(51,12,49) fma(51,11,60) mul(61,61) fma(16,62,17) fma(63,62,19) fma(21,62,22) fma(65,62,24) fma(64,61,66) fma(62,67,61) sub(59,58) sub(55,69) fma(58,68,70) add(59,71) div(55,72) store(33) store(44) store(73).
+// rateSigmoidJTdDt1Rate1Gamma1F64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(16,15,17) 0x1.a01a01afebccap-13 fma(18,15,19) 0x1.111111110f6ap-07 fma(20,15,21) 0x1.5555555555559p-03 fma(22,15,23) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(25,15,26) 0x1.a01a01b0b7bdfp-16 fma(27,15,28) 0x1.6c16c16c1444fp-10 fma(29,15,30) 0x1.555555555555ap-05 fma(31,15,32) 0x1p-01 fma(33,15,34) fma(24,14,35) fma(15,36,14) fma(10,37,10) 0x1p+00 add(38,39) mul(40,40) div(38,41) mul(0,42) neg(1) u2 mul(44,45) s3 add(43,47) add(46,48) u4 mul(49,50) u5 mul(51,52) add(1,53) neg(54) -0x1.75p+09 max(55,56) 0x1.75p+09 min(57,58) fma(59,6,7) sub(60,7) -0x1p-01 0x1p-02 fma(61,62,63) pow2(64) fma(61,34,63) pow2(66) add(67,65) fma(61,12,59) fma(61,11,69) mul(70,70) fma(16,71,17) fma(72,71,19) fma(73,71,21) fma(74,71,23) fma(25,71,26) fma(76,71,28) fma(77,71,30) fma(78,71,32) fma(79,71,34) fma(75,70,80) fma(71,81,70) sub(68,67) sub(65,83) fma(67,82,84) add(68,85) div(65,86) store(43) store(54) store(87).
 //
 //go:noescape
 func rateSigmoidJTdDt1Rate1Gamma1F64AVX512(c *Call)
 
-// rateSigmoidJTdDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+23 fma(5,6,7) sub(8,7) pow2(9) -0x1.7f7d1cf79abcap-20 -0x1.62e4p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.a1a2047b8ae5dp-13 0x1.11108f1c690bep-07 fma(16,15,17) 0x1.5555558a04ad1p-03 fma(18,15,19) 0x1.6d74b5108b5e7p-10 0x1.5554ada8db861p-05 fma(21,15,22) 0x1.000000278381dp-01 fma(23,15,24) fma(20,14,25) fma(15,26,14) fma(10,27,10) 0x1p+00 add(28,29) mul(30,30) div(28,31) mul(0,32) neg(1) u2 mul(34,35) s3 add(33,37) add(36,38) u4 mul(39,40) u5 mul(41,42) add(1,43) neg(44) -0x1.ap+06 max(45,46) 0x1.ap+06 min(47,48) fma(49,6,7) sub(50,7) -0x1p-01 0x1p-02 fma(51,52,53) pow2(54) 0x1p-01 fma(51,56,53) pow2(57) add(58,55) fma(51,12,49) fma(51,11,60) mul(61,61) fma(16,62,17) fma(63,62,19) fma(21,62,22) fma(65,62,24) fma(64,61,66) fma(62,67,61) sub(59,58) sub(55,69) fma(58,68,70) add(59,71) div(55,72) store(33) store(44) store(73).
+// rateSigmoidJTdDt1Rate1Gamma1StreamingF64AVX512 computes s0 s1 abs(1) 0x1.f4p+09 min(2,3) neg(4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(16,15,17) 0x1.a01a01afebccap-13 fma(18,15,19) 0x1.111111110f6ap-07 fma(20,15,21) 0x1.5555555555559p-03 fma(22,15,23) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(25,15,26) 0x1.a01a01b0b7bdfp-16 fma(27,15,28) 0x1.6c16c16c1444fp-10 fma(29,15,30) 0x1.555555555555ap-05 fma(31,15,32) 0x1p-01 fma(33,15,34) fma(24,14,35) fma(15,36,14) fma(10,37,10) 0x1p+00 add(38,39) mul(40,40) div(38,41) mul(0,42) neg(1) u2 mul(44,45) s3 add(43,47) add(46,48) u4 mul(49,50) u5 mul(51,52) add(1,53) neg(54) -0x1.75p+09 max(55,56) 0x1.75p+09 min(57,58) fma(59,6,7) sub(60,7) -0x1p-01 0x1p-02 fma(61,62,63) pow2(64) fma(61,34,63) pow2(66) add(67,65) fma(61,12,59) fma(61,11,69) mul(70,70) fma(16,71,17) fma(72,71,19) fma(73,71,21) fma(74,71,23) fma(25,71,26) fma(76,71,28) fma(77,71,30) fma(78,71,32) fma(79,71,34) fma(75,70,80) fma(71,81,70) sub(68,67) sub(65,83) fma(67,82,84) add(68,85) div(65,86) store(43) store(54) store(87).
 //
 //go:noescape
 func rateSigmoidJTdDt1Rate1Gamma1StreamingF64AVX512(c *Call)
@@ -324,110 +324,655 @@ func rewardEvolveNEpStepsKeep1Rate1F64AVX512(c *Call)
 //go:noescape
 func rewardEvolveNEpStepsKeep1Rate1StreamingF64AVX512(c *Call)
 
-// negF64AVX512 computes s0 neg(0) store(1).
-//
-//go:noescape
-func negF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
-// absF64AVX512 computes s0 abs(0) store(1).
-//
-//go:noescape
-func absF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
-// signF64AVX512 computes s0 sign(0) store(1).
-//
-//go:noescape
-func signF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
-// sqrtF64AVX512 computes s0 sqrt(0) store(1).
-//
-//go:noescape
-func sqrtF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
-// pow2F64AVX512 computes s0 pow2(0) store(1).
-//
-//go:noescape
-func pow2F64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
-// exponentF64AVX512 computes s0 exponent(0) store(1).
-//
-//go:noescape
-func exponentF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
-
 // addF64AVX512 computes s0 s1 add(0,1) store(2).
 //
 //go:noescape
-func addF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func addF64AVX512(c *Call)
+
+// addStreamingF64AVX512 computes s0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addStreamingF64AVX512(c *Call)
+
+// addX1F64AVX512 computes u0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addX1F64AVX512(c *Call)
+
+// addX1StreamingF64AVX512 computes u0 s1 add(0,1) store(2).
+//
+//go:noescape
+func addX1StreamingF64AVX512(c *Call)
+
+// addY1F64AVX512 computes s0 u1 add(0,1) store(2).
+//
+//go:noescape
+func addY1F64AVX512(c *Call)
+
+// addY1StreamingF64AVX512 computes s0 u1 add(0,1) store(2).
+//
+//go:noescape
+func addY1StreamingF64AVX512(c *Call)
+
+// addIncrF64AVX512 computes s0 s1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrF64AVX512(c *Call)
+
+// addIncrStreamingF64AVX512 computes s0 s1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrStreamingF64AVX512(c *Call)
+
+// addIncrX1F64AVX512 computes s0 u1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrX1F64AVX512(c *Call)
+
+// addIncrX1StreamingF64AVX512 computes s0 u1 s2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrX1StreamingF64AVX512(c *Call)
+
+// addIncrY1F64AVX512 computes s0 s1 u2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrY1F64AVX512(c *Call)
+
+// addIncrY1StreamingF64AVX512 computes s0 s1 u2 add(1,2) add(0,3) store(4).
+//
+//go:noescape
+func addIncrY1StreamingF64AVX512(c *Call)
 
 // subF64AVX512 computes s0 s1 sub(0,1) store(2).
 //
 //go:noescape
-func subF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func subF64AVX512(c *Call)
+
+// subStreamingF64AVX512 computes s0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subStreamingF64AVX512(c *Call)
+
+// subX1F64AVX512 computes u0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subX1F64AVX512(c *Call)
+
+// subX1StreamingF64AVX512 computes u0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func subX1StreamingF64AVX512(c *Call)
+
+// subY1F64AVX512 computes s0 u1 sub(0,1) store(2).
+//
+//go:noescape
+func subY1F64AVX512(c *Call)
+
+// subY1StreamingF64AVX512 computes s0 u1 sub(0,1) store(2).
+//
+//go:noescape
+func subY1StreamingF64AVX512(c *Call)
+
+// subIncrF64AVX512 computes s0 s1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrF64AVX512(c *Call)
+
+// subIncrStreamingF64AVX512 computes s0 s1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrStreamingF64AVX512(c *Call)
+
+// subIncrX1F64AVX512 computes s0 u1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrX1F64AVX512(c *Call)
+
+// subIncrX1StreamingF64AVX512 computes s0 u1 s2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrX1StreamingF64AVX512(c *Call)
+
+// subIncrY1F64AVX512 computes s0 s1 u2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrY1F64AVX512(c *Call)
+
+// subIncrY1StreamingF64AVX512 computes s0 s1 u2 sub(1,2) add(0,3) store(4).
+//
+//go:noescape
+func subIncrY1StreamingF64AVX512(c *Call)
 
 // mulF64AVX512 computes s0 s1 mul(0,1) store(2).
 //
 //go:noescape
-func mulF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func mulF64AVX512(c *Call)
+
+// mulStreamingF64AVX512 computes s0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulStreamingF64AVX512(c *Call)
+
+// mulX1F64AVX512 computes u0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulX1F64AVX512(c *Call)
+
+// mulX1StreamingF64AVX512 computes u0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func mulX1StreamingF64AVX512(c *Call)
+
+// mulY1F64AVX512 computes s0 u1 mul(0,1) store(2).
+//
+//go:noescape
+func mulY1F64AVX512(c *Call)
+
+// mulY1StreamingF64AVX512 computes s0 u1 mul(0,1) store(2).
+//
+//go:noescape
+func mulY1StreamingF64AVX512(c *Call)
+
+// mulIncrF64AVX512 computes s0 s1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrF64AVX512(c *Call)
+
+// mulIncrStreamingF64AVX512 computes s0 s1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrStreamingF64AVX512(c *Call)
+
+// mulIncrX1F64AVX512 computes s0 u1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrX1F64AVX512(c *Call)
+
+// mulIncrX1StreamingF64AVX512 computes s0 u1 s2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrX1StreamingF64AVX512(c *Call)
+
+// mulIncrY1F64AVX512 computes s0 s1 u2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrY1F64AVX512(c *Call)
+
+// mulIncrY1StreamingF64AVX512 computes s0 s1 u2 mul(1,2) add(0,3) store(4).
+//
+//go:noescape
+func mulIncrY1StreamingF64AVX512(c *Call)
 
 // divF64AVX512 computes s0 s1 div(0,1) store(2).
 //
 //go:noescape
-func divF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divF64AVX512(c *Call)
 
-// minF64AVX512 computes s0 s1 min(0,1) store(2).
+// divStreamingF64AVX512 computes s0 s1 div(0,1) store(2).
 //
 //go:noescape
-func minF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divStreamingF64AVX512(c *Call)
 
-// maxF64AVX512 computes s0 s1 max(0,1) store(2).
+// divX1F64AVX512 computes u0 s1 div(0,1) store(2).
 //
 //go:noescape
-func maxF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divX1F64AVX512(c *Call)
 
-// fmaF64AVX512 computes s0 s1 s2 fma(0,1,2) store(3).
+// divX1StreamingF64AVX512 computes u0 s1 div(0,1) store(2).
 //
 //go:noescape
-func fmaF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divX1StreamingF64AVX512(c *Call)
 
-// lessF64AVX512 computes s0 s1 less(0,1) store(2).
+// divY1F64AVX512 computes s0 u1 div(0,1) store(2).
 //
 //go:noescape
-func lessF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divY1F64AVX512(c *Call)
 
-// lessEqualF64AVX512 computes s0 s1 less_equal(0,1) store(2).
+// divY1StreamingF64AVX512 computes s0 u1 div(0,1) store(2).
 //
 //go:noescape
-func lessEqualF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divY1StreamingF64AVX512(c *Call)
 
-// equalF64AVX512 computes s0 s1 equal(0,1) store(2).
+// divIncrF64AVX512 computes s0 s1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func equalF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrF64AVX512(c *Call)
 
-// notF64AVX512 computes s0 not(0) store(1).
+// divIncrStreamingF64AVX512 computes s0 s1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func notF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrStreamingF64AVX512(c *Call)
 
-// andF64AVX512 computes s0 s1 and(0,1) store(2).
+// divIncrX1F64AVX512 computes s0 u1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func andF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrX1F64AVX512(c *Call)
 
-// orF64AVX512 computes s0 s1 or(0,1) store(2).
+// divIncrX1StreamingF64AVX512 computes s0 u1 s2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func orF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrX1StreamingF64AVX512(c *Call)
 
-// selectF64AVX512 computes s0 s1 s2 select(0,1,2) store(3).
+// divIncrY1F64AVX512 computes s0 s1 u2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func selectF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrY1F64AVX512(c *Call)
 
-// signOfSubF64AVX512 computes s0 s1 sub(0,1) sign(2) store(3).
+// divIncrY1StreamingF64AVX512 computes s0 s1 u2 div(1,2) add(0,3) store(4).
 //
 //go:noescape
-func signOfSubF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+func divIncrY1StreamingF64AVX512(c *Call)
+
+// ltF64AVX512 computes s0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltF64AVX512(c *Call)
+
+// ltStreamingF64AVX512 computes s0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltStreamingF64AVX512(c *Call)
+
+// ltX1F64AVX512 computes u0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltX1F64AVX512(c *Call)
+
+// ltX1StreamingF64AVX512 computes u0 s1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltX1StreamingF64AVX512(c *Call)
+
+// ltY1F64AVX512 computes s0 u1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltY1F64AVX512(c *Call)
+
+// ltY1StreamingF64AVX512 computes s0 u1 less(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func ltY1StreamingF64AVX512(c *Call)
+
+// lteF64AVX512 computes s0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteF64AVX512(c *Call)
+
+// lteStreamingF64AVX512 computes s0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteStreamingF64AVX512(c *Call)
+
+// lteX1F64AVX512 computes u0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteX1F64AVX512(c *Call)
+
+// lteX1StreamingF64AVX512 computes u0 s1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteX1StreamingF64AVX512(c *Call)
+
+// lteY1F64AVX512 computes s0 u1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteY1F64AVX512(c *Call)
+
+// lteY1StreamingF64AVX512 computes s0 u1 less_equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func lteY1StreamingF64AVX512(c *Call)
+
+// eqF64AVX512 computes s0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqF64AVX512(c *Call)
+
+// eqStreamingF64AVX512 computes s0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqStreamingF64AVX512(c *Call)
+
+// eqX1F64AVX512 computes u0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqX1F64AVX512(c *Call)
+
+// eqX1StreamingF64AVX512 computes u0 s1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqX1StreamingF64AVX512(c *Call)
+
+// eqY1F64AVX512 computes s0 u1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqY1F64AVX512(c *Call)
+
+// eqY1StreamingF64AVX512 computes s0 u1 equal(0,1) 0x1p+00 0x0p+00 select(2,3,4) store(5).
+//
+//go:noescape
+func eqY1StreamingF64AVX512(c *Call)
+
+// neF64AVX512 computes s0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neF64AVX512(c *Call)
+
+// neStreamingF64AVX512 computes s0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neStreamingF64AVX512(c *Call)
+
+// neX1F64AVX512 computes u0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neX1F64AVX512(c *Call)
+
+// neX1StreamingF64AVX512 computes u0 s1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neX1StreamingF64AVX512(c *Call)
+
+// neY1F64AVX512 computes s0 u1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neY1F64AVX512(c *Call)
+
+// neY1StreamingF64AVX512 computes s0 u1 equal(0,1) not(2) 0x1p+00 0x0p+00 select(3,4,5) store(6).
+//
+//go:noescape
+func neY1StreamingF64AVX512(c *Call)
+
+// negF64AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func negF64AVX512(c *Call)
+
+// negStreamingF64AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func negStreamingF64AVX512(c *Call)
+
+// negIncrF64AVX512 computes s0 s1 neg(1) add(0,2) store(3).
+//
+//go:noescape
+func negIncrF64AVX512(c *Call)
+
+// negIncrStreamingF64AVX512 computes s0 s1 neg(1) add(0,2) store(3).
+//
+//go:noescape
+func negIncrStreamingF64AVX512(c *Call)
+
+// absF64AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func absF64AVX512(c *Call)
+
+// absStreamingF64AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func absStreamingF64AVX512(c *Call)
+
+// absIncrF64AVX512 computes s0 s1 abs(1) add(0,2) store(3).
+//
+//go:noescape
+func absIncrF64AVX512(c *Call)
+
+// absIncrStreamingF64AVX512 computes s0 s1 abs(1) add(0,2) store(3).
+//
+//go:noescape
+func absIncrStreamingF64AVX512(c *Call)
+
+// signF64AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func signF64AVX512(c *Call)
+
+// signStreamingF64AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func signStreamingF64AVX512(c *Call)
+
+// signIncrF64AVX512 computes s0 s1 sign(1) add(0,2) store(3).
+//
+//go:noescape
+func signIncrF64AVX512(c *Call)
+
+// signIncrStreamingF64AVX512 computes s0 s1 sign(1) add(0,2) store(3).
+//
+//go:noescape
+func signIncrStreamingF64AVX512(c *Call)
+
+// sqrtF64AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func sqrtF64AVX512(c *Call)
+
+// sqrtStreamingF64AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func sqrtStreamingF64AVX512(c *Call)
+
+// sqrtIncrF64AVX512 computes s0 s1 sqrt(1) add(0,2) store(3).
+//
+//go:noescape
+func sqrtIncrF64AVX512(c *Call)
+
+// sqrtIncrStreamingF64AVX512 computes s0 s1 sqrt(1) add(0,2) store(3).
+//
+//go:noescape
+func sqrtIncrStreamingF64AVX512(c *Call)
+
+// squareF64AVX512 computes s0 mul(0,0) store(1).
+//
+//go:noescape
+func squareF64AVX512(c *Call)
+
+// squareStreamingF64AVX512 computes s0 mul(0,0) store(1).
+//
+//go:noescape
+func squareStreamingF64AVX512(c *Call)
+
+// squareIncrF64AVX512 computes s0 s1 mul(1,1) add(0,2) store(3).
+//
+//go:noescape
+func squareIncrF64AVX512(c *Call)
+
+// squareIncrStreamingF64AVX512 computes s0 s1 mul(1,1) add(0,2) store(3).
+//
+//go:noescape
+func squareIncrStreamingF64AVX512(c *Call)
+
+// expF64AVX512 computes s0 -0x1.75p+09 max(0,1) 0x1.75p+09 min(2,3) 0x1.71547652b82fep+00 0x1.8p+52 fma(4,5,6) sub(7,6) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(8,10,4) fma(8,9,11) mul(12,12) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(14,13,15) 0x1.a01a01afebccap-13 fma(16,13,17) 0x1.111111110f6ap-07 fma(18,13,19) 0x1.5555555555559p-03 fma(20,13,21) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(23,13,24) 0x1.a01a01b0b7bdfp-16 fma(25,13,26) 0x1.6c16c16c1444fp-10 fma(27,13,28) 0x1.555555555555ap-05 fma(29,13,30) 0x1p-01 fma(31,13,32) fma(22,12,33) fma(13,34,12) 0x1p+00 add(35,36) 0x1p-02 fma(8,32,38) pow2(39) mul(37,40) -0x1p-02 fma(8,32,42) pow2(43) mul(41,44) store(45).
+//
+//go:noescape
+func expF64AVX512(c *Call)
+
+// expStreamingF64AVX512 computes s0 -0x1.75p+09 max(0,1) 0x1.75p+09 min(2,3) 0x1.71547652b82fep+00 0x1.8p+52 fma(4,5,6) sub(7,6) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(8,10,4) fma(8,9,11) mul(12,12) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(14,13,15) 0x1.a01a01afebccap-13 fma(16,13,17) 0x1.111111110f6ap-07 fma(18,13,19) 0x1.5555555555559p-03 fma(20,13,21) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(23,13,24) 0x1.a01a01b0b7bdfp-16 fma(25,13,26) 0x1.6c16c16c1444fp-10 fma(27,13,28) 0x1.555555555555ap-05 fma(29,13,30) 0x1p-01 fma(31,13,32) fma(22,12,33) fma(13,34,12) 0x1p+00 add(35,36) 0x1p-02 fma(8,32,38) pow2(39) mul(37,40) -0x1p-02 fma(8,32,42) pow2(43) mul(41,44) store(45).
+//
+//go:noescape
+func expStreamingF64AVX512(c *Call)
+
+// expIncrF64AVX512 computes s0 s1 -0x1.75p+09 max(1,2) 0x1.75p+09 min(3,4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,11,5) fma(9,10,12) mul(13,13) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(15,14,16) 0x1.a01a01afebccap-13 fma(17,14,18) 0x1.111111110f6ap-07 fma(19,14,20) 0x1.5555555555559p-03 fma(21,14,22) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(24,14,25) 0x1.a01a01b0b7bdfp-16 fma(26,14,27) 0x1.6c16c16c1444fp-10 fma(28,14,29) 0x1.555555555555ap-05 fma(30,14,31) 0x1p-01 fma(32,14,33) fma(23,13,34) fma(14,35,13) 0x1p+00 add(36,37) 0x1p-02 fma(9,33,39) pow2(40) mul(38,41) -0x1p-02 fma(9,33,43) pow2(44) mul(42,45) add(0,46) store(47).
+//
+//go:noescape
+func expIncrF64AVX512(c *Call)
+
+// expIncrStreamingF64AVX512 computes s0 s1 -0x1.75p+09 max(1,2) 0x1.75p+09 min(3,4) 0x1.71547652b82fep+00 0x1.8p+52 fma(5,6,7) sub(8,7) -0x1.ef35793c7673p-45 -0x1.62e42fefa38p-01 fma(9,11,5) fma(9,10,12) mul(13,13) 0x1.af5ee1c488d74p-26 0x1.71ddf84138dbbp-19 fma(15,14,16) 0x1.a01a01afebccap-13 fma(17,14,18) 0x1.111111110f6ap-07 fma(19,14,20) 0x1.5555555555559p-03 fma(21,14,22) 0x1.1f9566488f9c6p-29 0x1.27e4c59f0e6d2p-22 fma(24,14,25) 0x1.a01a01b0b7bdfp-16 fma(26,14,27) 0x1.6c16c16c1444fp-10 fma(28,14,29) 0x1.555555555555ap-05 fma(30,14,31) 0x1p-01 fma(32,14,33) fma(23,13,34) fma(14,35,13) 0x1p+00 add(36,37) 0x1p-02 fma(9,33,39) pow2(40) mul(38,41) -0x1p-02 fma(9,33,43) pow2(44) mul(42,45) add(0,46) store(47).
+//
+//go:noescape
+func expIncrStreamingF64AVX512(c *Call)
+
+// logF64AVX512 computes 0x0p+00 s0 less(0,1) +Inf less(1,3) and(2,4) 0x1p+00 less(1,6) 0x1p+64 mul(1,8) select(7,9,1) 0x1.6a09e667f3bcdp-02 mul(10,11) exponent(12) -0x1.fp+05 0x1p+01 select(7,14,15) add(13,16) 0x1.62e42fefa39efp-01 neg(13) pow2(19) mul(10,20) 0x1p-02 -0x1p+00 fma(21,22,23) mul(24,24) 0x1p-01 mul(25,26) add(24,15) div(24,28) mul(29,29) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(31,30,32) 0x1.74666746b5b94p-03 fma(33,30,34) 0x1.c71c514f613a7p-03 fma(35,30,36) 0x1.24924942c7fbp-02 fma(37,30,38) 0x1.999999997ef98p-02 fma(39,30,40) 0x1.5555555555595p-01 fma(41,30,42) fma(30,43,27) 0x1.abc9e3b39803fp-56 mul(17,45) fma(29,44,46) sub(27,47) sub(24,48) fma(17,18,49) equal(1,0) neg(3) fma(1,3,3) select(51,52,53) select(5,50,54) store(55).
+//
+//go:noescape
+func logF64AVX512(c *Call)
+
+// logStreamingF64AVX512 computes 0x0p+00 s0 less(0,1) +Inf less(1,3) and(2,4) 0x1p+00 less(1,6) 0x1p+64 mul(1,8) select(7,9,1) 0x1.6a09e667f3bcdp-02 mul(10,11) exponent(12) -0x1.fp+05 0x1p+01 select(7,14,15) add(13,16) 0x1.62e42fefa39efp-01 neg(13) pow2(19) mul(10,20) 0x1p-02 -0x1p+00 fma(21,22,23) mul(24,24) 0x1p-01 mul(25,26) add(24,15) div(24,28) mul(29,29) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(31,30,32) 0x1.74666746b5b94p-03 fma(33,30,34) 0x1.c71c514f613a7p-03 fma(35,30,36) 0x1.24924942c7fbp-02 fma(37,30,38) 0x1.999999997ef98p-02 fma(39,30,40) 0x1.5555555555595p-01 fma(41,30,42) fma(30,43,27) 0x1.abc9e3b39803fp-56 mul(17,45) fma(29,44,46) sub(27,47) sub(24,48) fma(17,18,49) equal(1,0) neg(3) fma(1,3,3) select(51,52,53) select(5,50,54) store(55).
+//
+//go:noescape
+func logStreamingF64AVX512(c *Call)
+
+// logIncrF64AVX512 computes s0 0x0p+00 s1 less(1,2) +Inf less(2,4) and(3,5) 0x1p+00 less(2,7) 0x1p+64 mul(2,9) select(8,10,2) 0x1.6a09e667f3bcdp-02 mul(11,12) exponent(13) -0x1.fp+05 0x1p+01 select(8,15,16) add(14,17) 0x1.62e42fefa39efp-01 neg(14) pow2(20) mul(11,21) 0x1p-02 -0x1p+00 fma(22,23,24) mul(25,25) 0x1p-01 mul(26,27) add(25,16) div(25,29) mul(30,30) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(32,31,33) 0x1.74666746b5b94p-03 fma(34,31,35) 0x1.c71c514f613a7p-03 fma(36,31,37) 0x1.24924942c7fbp-02 fma(38,31,39) 0x1.999999997ef98p-02 fma(40,31,41) 0x1.5555555555595p-01 fma(42,31,43) fma(31,44,28) 0x1.abc9e3b39803fp-56 mul(18,46) fma(30,45,47) sub(28,48) sub(25,49) fma(18,19,50) equal(2,1) neg(4) fma(2,4,4) select(52,53,54) select(6,51,55) add(0,56) store(57).
+//
+//go:noescape
+func logIncrF64AVX512(c *Call)
+
+// logIncrStreamingF64AVX512 computes s0 0x0p+00 s1 less(1,2) +Inf less(2,4) and(3,5) 0x1p+00 less(2,7) 0x1p+64 mul(2,9) select(8,10,2) 0x1.6a09e667f3bcdp-02 mul(11,12) exponent(13) -0x1.fp+05 0x1p+01 select(8,15,16) add(14,17) 0x1.62e42fefa39efp-01 neg(14) pow2(20) mul(11,21) 0x1p-02 -0x1p+00 fma(22,23,24) mul(25,25) 0x1p-01 mul(26,27) add(25,16) div(25,29) mul(30,30) 0x1.2f328f1b7eabep-03 0x1.399d72df5805p-03 fma(32,31,33) 0x1.74666746b5b94p-03 fma(34,31,35) 0x1.c71c514f613a7p-03 fma(36,31,37) 0x1.24924942c7fbp-02 fma(38,31,39) 0x1.999999997ef98p-02 fma(40,31,41) 0x1.5555555555595p-01 fma(42,31,43) fma(31,44,28) 0x1.abc9e3b39803fp-56 mul(18,46) fma(30,45,47) sub(28,48) sub(25,49) fma(18,19,50) equal(2,1) neg(4) fma(2,4,4) select(52,53,54) select(6,51,55) add(0,56) store(57).
+//
+//go:noescape
+func logIncrStreamingF64AVX512(c *Call)
+
+// tanhF64AVX512 computes s0 sign(0) abs(0) 0x1.6p+04 min(2,3) -0x1.71547652b82fep+01 0x1.8p+52 fma(4,5,6) sub(7,6) pow2(8) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(8,11,4) fma(8,10,12) mul(13,13) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(15,14,16) 0x1.a01a01afebccap-07 fma(17,14,18) 0x1.111111110f6ap-03 fma(19,14,20) 0x1.5555555555559p-01 fma(21,14,22) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(24,14,25) -0x1.a01a01b0b7bdfp-09 fma(26,14,27) -0x1.6c16c16c1444fp-05 fma(28,14,29) -0x1.555555555555ap-02 fma(30,14,31) -0x1p+00 fma(32,14,33) fma(23,13,34) fma(14,35,13) -0x1p-01 0x1p-01 fma(9,37,38) fma(9,36,39) neg(9) fma(9,38,38) fma(41,36,42) div(40,43) mul(1,44) store(45).
+//
+//go:noescape
+func tanhF64AVX512(c *Call)
+
+// tanhStreamingF64AVX512 computes s0 sign(0) abs(0) 0x1.6p+04 min(2,3) -0x1.71547652b82fep+01 0x1.8p+52 fma(4,5,6) sub(7,6) pow2(8) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(8,11,4) fma(8,10,12) mul(13,13) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(15,14,16) 0x1.a01a01afebccap-07 fma(17,14,18) 0x1.111111110f6ap-03 fma(19,14,20) 0x1.5555555555559p-01 fma(21,14,22) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(24,14,25) -0x1.a01a01b0b7bdfp-09 fma(26,14,27) -0x1.6c16c16c1444fp-05 fma(28,14,29) -0x1.555555555555ap-02 fma(30,14,31) -0x1p+00 fma(32,14,33) fma(23,13,34) fma(14,35,13) -0x1p-01 0x1p-01 fma(9,37,38) fma(9,36,39) neg(9) fma(9,38,38) fma(41,36,42) div(40,43) mul(1,44) store(45).
+//
+//go:noescape
+func tanhStreamingF64AVX512(c *Call)
+
+// tanhIncrF64AVX512 computes s0 s1 sign(1) abs(1) 0x1.6p+04 min(3,4) -0x1.71547652b82fep+01 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(16,15,17) 0x1.a01a01afebccap-07 fma(18,15,19) 0x1.111111110f6ap-03 fma(20,15,21) 0x1.5555555555559p-01 fma(22,15,23) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(25,15,26) -0x1.a01a01b0b7bdfp-09 fma(27,15,28) -0x1.6c16c16c1444fp-05 fma(29,15,30) -0x1.555555555555ap-02 fma(31,15,32) -0x1p+00 fma(33,15,34) fma(24,14,35) fma(15,36,14) -0x1p-01 0x1p-01 fma(10,38,39) fma(10,37,40) neg(10) fma(10,39,39) fma(42,37,43) div(41,44) mul(2,45) add(0,46) store(47).
+//
+//go:noescape
+func tanhIncrF64AVX512(c *Call)
+
+// tanhIncrStreamingF64AVX512 computes s0 s1 sign(1) abs(1) 0x1.6p+04 min(3,4) -0x1.71547652b82fep+01 0x1.8p+52 fma(5,6,7) sub(8,7) pow2(9) 0x1.ef35793c7673p-46 0x1.62e42fefa38p-02 fma(9,12,5) fma(9,11,13) mul(14,14) 0x1.af5ee1c488d74p-16 0x1.71ddf84138dbbp-11 fma(16,15,17) 0x1.a01a01afebccap-07 fma(18,15,19) 0x1.111111110f6ap-03 fma(20,15,21) 0x1.5555555555559p-01 fma(22,15,23) -0x1.1f9566488f9c6p-18 -0x1.27e4c59f0e6d2p-13 fma(25,15,26) -0x1.a01a01b0b7bdfp-09 fma(27,15,28) -0x1.6c16c16c1444fp-05 fma(29,15,30) -0x1.555555555555ap-02 fma(31,15,32) -0x1p+00 fma(33,15,34) fma(24,14,35) fma(15,36,14) -0x1p-01 0x1p-01 fma(10,38,39) fma(10,37,40) neg(10) fma(10,39,39) fma(42,37,43) div(41,44) mul(2,45) add(0,46) store(47).
+//
+//go:noescape
+func tanhIncrStreamingF64AVX512(c *Call)
+
+// clampLow1High1F64AVX512 computes s0 u1 less(0,1) u2 less(3,0) select(4,3,0) select(2,1,5) store(6).
+//
+//go:noescape
+func clampLow1High1F64AVX512(c *Call)
+
+// clampLow1High1StreamingF64AVX512 computes s0 u1 less(0,1) u2 less(3,0) select(4,3,0) select(2,1,5) store(6).
+//
+//go:noescape
+func clampLow1High1StreamingF64AVX512(c *Call)
+
+// clampIncrLow1High1F64AVX512 computes s0 s1 u2 less(1,2) u3 less(4,1) select(5,4,1) select(3,2,6) add(0,7) store(8).
+//
+//go:noescape
+func clampIncrLow1High1F64AVX512(c *Call)
+
+// clampIncrLow1High1StreamingF64AVX512 computes s0 s1 u2 less(1,2) u3 less(4,1) select(5,4,1) select(3,2,6) add(0,7) store(8).
+//
+//go:noescape
+func clampIncrLow1High1StreamingF64AVX512(c *Call)
+
+// sumF64AVX512 computes s0 tree(0).
+//
+//go:noescape
+func sumF64AVX512(c *Call)
+
+// primitiveNegF64AVX512 computes s0 neg(0) store(1).
+//
+//go:noescape
+func primitiveNegF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveAbsF64AVX512 computes s0 abs(0) store(1).
+//
+//go:noescape
+func primitiveAbsF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveSignF64AVX512 computes s0 sign(0) store(1).
+//
+//go:noescape
+func primitiveSignF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveSqrtF64AVX512 computes s0 sqrt(0) store(1).
+//
+//go:noescape
+func primitiveSqrtF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitivePow2F64AVX512 computes s0 pow2(0) store(1).
+//
+//go:noescape
+func primitivePow2F64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveExponentF64AVX512 computes s0 exponent(0) store(1).
+//
+//go:noescape
+func primitiveExponentF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveAddF64AVX512 computes s0 s1 add(0,1) store(2).
+//
+//go:noescape
+func primitiveAddF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveSubF64AVX512 computes s0 s1 sub(0,1) store(2).
+//
+//go:noescape
+func primitiveSubF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveMulF64AVX512 computes s0 s1 mul(0,1) store(2).
+//
+//go:noescape
+func primitiveMulF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveDivF64AVX512 computes s0 s1 div(0,1) store(2).
+//
+//go:noescape
+func primitiveDivF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveMinF64AVX512 computes s0 s1 min(0,1) store(2).
+//
+//go:noescape
+func primitiveMinF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveMaxF64AVX512 computes s0 s1 max(0,1) store(2).
+//
+//go:noescape
+func primitiveMaxF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveFmaF64AVX512 computes s0 s1 s2 fma(0,1,2) store(3).
+//
+//go:noescape
+func primitiveFmaF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveLessF64AVX512 computes s0 s1 less(0,1) store(2).
+//
+//go:noescape
+func primitiveLessF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveLessEqualF64AVX512 computes s0 s1 less_equal(0,1) store(2).
+//
+//go:noescape
+func primitiveLessEqualF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveEqualF64AVX512 computes s0 s1 equal(0,1) store(2).
+//
+//go:noescape
+func primitiveEqualF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveNotF64AVX512 computes s0 not(0) store(1).
+//
+//go:noescape
+func primitiveNotF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveAndF64AVX512 computes s0 s1 and(0,1) store(2).
+//
+//go:noescape
+func primitiveAndF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveOrF64AVX512 computes s0 s1 or(0,1) store(2).
+//
+//go:noescape
+func primitiveOrF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveSelectF64AVX512 computes s0 s1 s2 select(0,1,2) store(3).
+//
+//go:noescape
+func primitiveSelectF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
+
+// primitiveSignOfSubF64AVX512 computes s0 s1 sub(0,1) sign(2) store(3).
+//
+//go:noescape
+func primitiveSignOfSubF64AVX512(dst *float64, a *float64, b *float64, c *float64, n int)
 
 // countF64AVX512 returns s0 count(0) of n elements, 1 to 1024.
 //

@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"unsafe"
 
@@ -42,35 +41,24 @@ func eachSet(t *testing.T, f32 func(*testing.T, Set[float32]), f64 func(*testing
 	}
 }
 
-// forms are those of all passes that a kernel has with a set of operands for
-// which there are fused functions, by String.
-var forms = sync.OnceValue(func() map[string]form.Form {
+// forms are those of all passes over the whole grid that a kernel has with a set of
+// operands for which there are fused functions, for an element type, by String.
+func forms(t *testing.T, d kernels.DType) map[string]form.Form {
+	t.Helper()
 	list := map[string]form.Form{}
-	for _, c := range kernels.Cells() {
-		for _, k := range c.Kernels {
-			for _, set := range k.Fused {
-				sig := kernels.Signature{DType: kernels.F32}
-				for i, in := range k.Inputs() {
-					kind, ok := set[in.Name]
-					if !ok && !in.Optional {
-						kind = kernels.Full
-					}
-					sig.Kinds[i] = kind
-				}
-				plan, err := k.Specialize(sig)
-				if err != nil {
-					panic(err)
-				}
-				for _, p := range plan.Passes {
-					if f, _, ok := form.Of(plan, p); ok {
-						list[f.String()] = f
-					}
-				}
+	for _, k := range kernels.FusedKernels() {
+		plan, err := k.Specialize(k.Operands.Signature(k.Kernel, d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range plan.Passes {
+			if f, _, ok := form.Of(plan, p); ok && p.Kind == kernels.Full {
+				list[f.String()] = f
 			}
 		}
 	}
 	return list
-})
+}
 
 // domain is the numbers that an operand may have.
 type domain uint8
@@ -146,10 +134,11 @@ func functions[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 func fused[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 	t.Helper()
 	var list []function[T]
+	forms := forms(t, kernels.DTypeOf[T]())
 	for _, entry := range s.Fused {
-		fm, ok := forms()[entry.Form]
+		fm, ok := forms[entry.Form]
 		if !ok {
-			t.Fatalf("no kernel of the catalogue has the form %s", entry.Form)
+			t.Fatalf("no kernel has the form %s", entry.Form)
 		}
 		if (entry.Streaming != nil) != (len(fm.Results) > 0) {
 			t.Errorf("%s has %d results; streaming function: %v", entry.Form, len(fm.Results), entry.Streaming != nil)

@@ -71,6 +71,8 @@ type sharing struct {
 	limit  int // bytes
 	taken  int
 	runs   int
+
+	badFrees int // of what is not there
 }
 
 func newSharing(dev backend.Device) *sharing {
@@ -96,6 +98,7 @@ func (s *sharing) FreeShared(memory []byte) error {
 	defer s.mu.Unlock()
 	b, ok := s.pieces[address(memory)]
 	if !ok || len(b) != len(memory) {
+		s.badFrees++
 		return fmt.Errorf("%w: no such memory", backend.ErrForeign)
 	}
 	for i := range b {

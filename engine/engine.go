@@ -9,10 +9,10 @@
 // and with tensor's WithReuse and WithIncr. All else, other types, tensors that are not
 // contiguous and, on a CPU, short ones are for tensor.StdEng, which the engine contains.
 //
-// A GPU has memory of its own. Results are there, and so is what [Engine.Place] gives;
-// the host reaches it, too, so that such a tensor is read, printed and given to
-// StdEng's operations like any other. Tensors in Go's memory are copied to the GPU for
-// each operation. Memory of both kinds is the garbage collector's to free.
+// A GPU has memory of its own, to which the operands are copied for each operation, and
+// the result back. What [Engine.Place] gives is there already, and so are results of such
+// tensors. The host reaches them, too: they are read, printed and given to StdEng's
+// operations like any other.
 package engine
 
 import (
@@ -40,6 +40,9 @@ type Engine struct {
 	own    tensor.ConsOpt
 
 	calls sync.Pool // of *call
+
+	mu     sync.Mutex
+	pieces map[uintptr]*piece // by the address
 }
 
 // New makes an engine on an open device.
@@ -47,7 +50,7 @@ func New(dev backend.Device) (*Engine, error) {
 	if dev == nil {
 		return nil, fmt.Errorf("engine: %w: an open device is wanted, such as backend.Open gives", backend.ErrForeign)
 	}
-	e := &Engine{dev: dev, lender: lend.New(dev)}
+	e := &Engine{dev: dev, lender: lend.New(dev), pieces: map[uintptr]*piece{}}
 	e.sharer, _ = dev.(backend.Sharer)
 	if _, borrows := dev.(backend.Borrower); borrows && e.sharer == nil {
 		e.local = true
@@ -359,7 +362,7 @@ func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dens
 		result = like
 	default:
 		var err error
-		if result, err = e.newLike(like); err != nil {
+		if result, err = e.newLike(like, whereIs(c.tensors[:]...)); err != nil {
 			return nil, fmt.Errorf("engine: %s: %w", op.name, err)
 		}
 	}
@@ -396,33 +399,30 @@ func (c *call) overlaps(result lend.Memory) bool {
 }
 
 // newLike makes the tensor of a result.
-func (e *Engine) newLike(t *tensor.Dense) (*tensor.Dense, error) {
-	if e.sharer == nil && t.DataSize() <= copied {
+func (e *Engine) newLike(t *tensor.Dense, whose whose) (*tensor.Dense, error) {
+	if whose == inGo && t.DataSize() <= copied {
 		d := t.Clone().(*tensor.Dense)
 		e.own(d)
 		return d, nil
 	}
-	return e.newTensor(t.Dtype(), t.Shape().Clone(), t.DataOrder().IsColMajor())
+	return e.newTensor(t.Dtype(), t.Shape().Clone(), t.DataOrder().IsColMajor(), whose)
 }
 
 // copied is up to how many elements a clone, though it copies them, is as quick as a
 // new tensor, which package tensor makes in more pieces.
 const copied = 1 << 14
 
-// newTensor makes a tensor where results are, which keeps the shape.
-func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool) (*tensor.Dense, error) {
+// newTensor makes a tensor, which keeps the shape.
+func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool, whose whose) (*tensor.Dense, error) {
 	opts := []tensor.ConsOpt{e.own}
 	if columnOrder {
 		opts = append(opts, tensor.AsFortran(nil))
 	}
-	if e.sharer != nil && !shape.IsScalar() {
-		at, err := e.place(int(dtype.Size()) * shape.TotalSize())
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, at...)
+	at, err := e.place(int(dtype.Size())*shape.TotalSize(), whose)
+	if err != nil {
+		return nil, err
 	}
-	return tensor.NewDense(dtype, shape, opts...), nil
+	return tensor.NewDense(dtype, shape, append(opts, at...)...), nil
 }
 
 // Sum is tensor.Sum: over all elements, or along axes. The numbers are added in
@@ -494,7 +494,7 @@ func (e *Engine) along(d *tensor.Dense, axis int) (tensor.Tensor, error) {
 	if d.DataOrder().IsColMajor() {
 		blocks, cols = cols, blocks
 	}
-	result, err := e.newTensor(d.Dtype(), shape, d.DataOrder().IsColMajor())
+	result, err := e.newTensor(d.Dtype(), shape, d.DataOrder().IsColMajor(), whereIs(d))
 	if err != nil {
 		return nil, fmt.Errorf("engine: sum: %w", err)
 	}

@@ -187,7 +187,13 @@ func TestPlacedMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(x)
-	kept, x, view = nil, nil, nil
+	kept, view = nil, nil
+	if err := eng.Free(x, int64(x.MemSize())); err != nil {
+		t.Error(err)
+	}
+	if err := eng.Free(x, int64(x.MemSize())); err != nil {
+		t.Errorf("freed twice: %v", err)
+	}
 	for i := 0; ; i++ {
 		runtime.GC()
 		time.Sleep(time.Millisecond)
@@ -200,6 +206,47 @@ func TestPlacedMemory(t *testing.T) {
 		if i == 1000 {
 			t.Fatalf("%d bytes are still taken", taken)
 		}
+	}
+}
+
+// TestFree: what Free has given back is not freed again by the collector, when it may
+// be another's, and Go's memory is left alone.
+func TestFree(t *testing.T) {
+	dev, err := backend.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	device := newSharing(dev)
+	eng, err := engine.New(device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := eng.Place(tensor.New(tensor.WithBacking([]float32{1, 2, 3})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		r, err := tensor.Neg(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := eng.Free(r.(*tensor.Dense), int64(r.MemSize())); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 10 {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	device.mu.Lock()
+	if device.badFrees > 0 || len(device.pieces) != 1 {
+		t.Errorf("%d pieces, %d that were not there are freed", len(device.pieces), device.badFrees)
+	}
+	device.mu.Unlock()
+	y := tensor.New(tensor.WithBacking([]float32{1, 2, 3}), tensor.WithEngine(eng))
+	if err := eng.Free(y, int64(y.MemSize())); err != nil || y.Float32s()[2] != 3 {
+		t.Errorf("Go's memory is freed: %v, %v", y, err)
 	}
 }
 

@@ -135,6 +135,7 @@ func TestBadValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := tensor.New(tensor.WithBacking([]float32{1, 2}))
+	masked := tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{1, 2}, []bool{false, true}))
 	for name, in := range map[string][]gorgonia.Value{
 		"none":   nil,
 		"one":    {good},
@@ -143,6 +144,7 @@ func TestBadValues(t *testing.T) {
 		"scalar": {good, gorgonia.NewF32(1)},
 		"type":   {good, tensor.New(tensor.WithBacking([]float64{1, 2}))},
 		"shape":  {good, tensor.New(tensor.WithBacking([]float32{1, 2, 3}))},
+		"masked": {good, masked},
 	} {
 		if _, err := errs.Op().Do(in...); err == nil || !strings.HasPrefix(err.Error(), "graph: GaussianError") {
 			t.Errorf("%s: error %v", name, err)
@@ -155,6 +157,11 @@ func TestBadValues(t *testing.T) {
 		if _, err := errs.Op().InferShape(s...); !errors.Is(err, backend.ErrShape) && !errors.Is(err, backend.ErrOperands) {
 			t.Errorf("shapes %v: error %v", s, err)
 		}
+	}
+	far := tensor.New(tensor.WithBacking([]float32{1, 2}))
+	far.Info().Init([]int{2}, []int{2})
+	if _, err := errs.Op().Do(good, far); !errors.Is(err, backend.ErrShape) || !strings.Contains(err.Error(), "mu: the tensor of shape (2,) has strides [2]") {
+		t.Errorf("error %v of strides that lead out of the memory", err)
 	}
 	dev.Close()
 	if _, err := errs.Op().Do(good, good); !errors.Is(err, backend.ErrClosed) {

@@ -12,6 +12,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/dense"
 	"errorcell/kernels"
 )
 
@@ -160,7 +161,7 @@ func (o *op) fits(v gorgonia.Value) bool {
 		return err == nil
 	}
 	d, ok := v.(*tensor.Dense)
-	return ok && d != nil && o.check(d) == nil && inOrder(d)
+	return ok && d != nil && o.check(d) == nil && dense.IsInOrder(d)
 }
 
 // check says what is wrong with a tensor.
@@ -240,13 +241,11 @@ func (o *op) compute(c *call, to gorgonia.Value, operands []gorgonia.Value) erro
 		if err := o.check(d); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if !inOrder(d) {
-			var err error
-			if d, err = ordered(d); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+		first, err := inOrder(d)
+		if err == nil {
+			err = c.operands[i].Borrow(first, n)
 		}
-		if err := c.operands[i].Borrow(memoryOf(d), n); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -266,7 +265,7 @@ func (o *op) compute(c *call, to gorgonia.Value, operands []gorgonia.Value) erro
 			err = c.result.Borrow(at, 1)
 		}
 	} else {
-		err = c.result.Borrow(memoryOf(to.(*tensor.Dense)), n)
+		err = c.result.Borrow(dense.First(to.(*tensor.Dense)), n)
 	}
 	if err != nil {
 		return fmt.Errorf("result: %w", err)
@@ -291,48 +290,18 @@ func (o *op) scalar(v gorgonia.Value) (unsafe.Pointer, error) {
 		}
 	case *tensor.Dense:
 		if v != nil && v.Dtype() == o.like.dtype && v.Shape().TotalSize() <= 1 && v.IsNativelyAccessible() {
-			return memoryOf(v), nil
+			return dense.First(v), nil
 		}
 	}
 	return nil, fmt.Errorf("%w: a %v is wanted, not a %T", backend.ErrOperands, o.like.dtype, v)
 }
 
-func memoryOf(d *tensor.Dense) unsafe.Pointer {
+// inOrder is where the elements of a tensor are one after the other, rows first.
+func inOrder(d *tensor.Dense) (unsafe.Pointer, error) {
 	if d.Dtype() == tensor.Float32 {
-		return unsafe.Pointer(unsafe.SliceData(d.Float32s()))
+		data, err := dense.InOrder[float32](d)
+		return unsafe.Pointer(unsafe.SliceData(data)), err
 	}
-	return unsafe.Pointer(unsafe.SliceData(d.Float64s()))
-}
-
-// inOrder reports whether the elements are one after the other, rows first.
-func inOrder(d *tensor.Dense) bool { return !d.RequiresIterator() && !d.DataOrder().IsColMajor() }
-
-// ordered is a copy of a tensor, such as a transposed one, that is in order.
-func ordered(d *tensor.Dense) (*tensor.Dense, error) {
-	if len(d.Strides()) != d.Dims() {
-		return nil, fmt.Errorf("%w: a tensor of shape %v with strides %v", backend.ErrShape, d.Shape(), d.Strides())
-	}
-	c := tensor.New(tensor.Of(d.Dtype()), tensor.WithShape(d.Shape().Clone()...))
-	if d.Dtype() == tensor.Float32 {
-		gather(c.Float32s(), d.Float32s(), d.Shape(), d.Strides())
-	} else {
-		gather(c.Float64s(), d.Float64s(), d.Shape(), d.Strides())
-	}
-	return c, nil
-}
-
-func gather[T kernels.Float](dst, src []T, shape, strides []int) {
-	index, from := make([]int, len(shape)), 0
-	for i := range dst {
-		dst[i] = src[from]
-		for axis := len(shape) - 1; axis >= 0; axis-- {
-			index[axis]++
-			from += strides[axis]
-			if index[axis] < shape[axis] {
-				break
-			}
-			from -= strides[axis] * shape[axis]
-			index[axis] = 0
-		}
-	}
+	data, err := dense.InOrder[float64](d)
+	return unsafe.Pointer(unsafe.SliceData(data)), err
 }

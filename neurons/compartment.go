@@ -258,13 +258,13 @@ func (c *Compartment) SetTensor(t *tensor.Dense) error {
 		return c.fail(err)
 	}
 	if t.Dtype() == tensor.Float32 {
-		return setTensor(c, t, t.Float32s())
+		return setTensor[float32](c, t)
 	}
-	return setTensor(c, t, t.Float64s())
+	return setTensor[float64](c, t)
 }
 
-func setTensor[T kernels.Float](c *Compartment, t *tensor.Dense, memory []T) error {
-	data, err := flatten(t, memory)
+func setTensor[T kernels.Float](c *Compartment, t *tensor.Dense) error {
+	data, err := flatten[T](t)
 	if err != nil {
 		return c.fail(err)
 	}

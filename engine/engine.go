@@ -24,6 +24,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/dense"
 	"errorcell/internal/lend"
 	"errorcell/kernels"
 )
@@ -284,10 +285,7 @@ func dtypeOf(t *tensor.Dense) kernels.DType {
 
 // memoryOf is where a tensor's elements are.
 func memoryOf(t *tensor.Dense) lend.Memory {
-	if t.Dtype() == tensor.Float32 {
-		return lend.Memory{DType: kernels.F32, First: unsafe.Pointer(unsafe.SliceData(t.Float32s())), Len: t.DataSize()}
-	}
-	return lend.Memory{DType: kernels.F64, First: unsafe.Pointer(unsafe.SliceData(t.Float64s())), Len: t.DataSize()}
+	return lend.Memory{DType: dtypeOf(t), First: dense.First(t), Len: t.DataSize()}
 }
 
 // operand adds a tensor or a number, if it is of the call's type.

@@ -15,9 +15,6 @@ import (
 	"errorcell/graph"
 )
 
-// elsewhere is a device with memory of its own.
-type elsewhere struct{ backend.Device }
-
 func TestRefusals(t *testing.T) {
 	dev := open(t)
 	closed, err := backend.Open("cpu:threads=1")
@@ -41,7 +38,6 @@ func TestRefusals(t *testing.T) {
 		want       string
 	}{
 		{"no device", graph.GaussianError, nil, x, x, nil, backend.ErrForeign, "GaussianError: buffer of another device: an open device is wanted"},
-		{"no borrower", graph.GaussianError, elsewhere{dev}, x, x, nil, nil, "cannot compute in the host's memory"},
 		{"closed", graph.GaussianError, closed, x, x, nil, backend.ErrClosed, "closed"},
 		{"no target", graph.LaplacianError, dev, nil, x, nil, backend.ErrOperands, "LaplacianError: wrong operands: target is nil"},
 		{"no mu", graph.LaplacianError, dev, x, nil, nil, backend.ErrOperands, "the prediction is nil"},

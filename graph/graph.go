@@ -1,6 +1,6 @@
 // Package graph has the error cells as operations of Gorgonia's graphs
-// (gorgonia.org/gorgonia), which the kernels of package kernels compute on a CPU
-// device. For target and mu of one shape, (B x N) or any other, each cell gives two
+// (gorgonia.org/gorgonia), which the kernels of package kernels compute on a device.
+// For target and mu of one shape, (B x N) or any other, each cell gives two
 // nodes, the log likelihood L, a scalar, and the errors, of the operands' shape:
 //
 //	cell                 L                             errors                        dL/dtarget
@@ -22,7 +22,8 @@
 //
 // Graphs run in NewTapeMachine and NewLispMachine. In the latter, the gradient of
 // each root of the graph is computed, so the mismatch count is for forward runs there.
-// The device must stay open as long as the graph is run.
+// The device computes where the values are, if it can borrow the host's memory, else
+// on copies. It must stay open as long as the graph is run.
 //
 // Loss, errors and the derivatives by target and mu come from a run of a kernel each:
 // Gorgonia's operations have one result. Of a loss with a gradient in TapeMachine, both
@@ -37,6 +38,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/lend"
 	"errorcell/kernels"
 )
 
@@ -143,15 +145,11 @@ func apply(name string, cells map[Option]*cell, dev backend.Device, target, mu *
 	if dev == nil {
 		return fail(fmt.Errorf("%w: an open device is wanted, such as backend.Open gives", backend.ErrForeign))
 	}
-	host, ok := dev.(backend.Borrower)
-	if !ok {
-		return fail(fmt.Errorf("device %s cannot compute in the host's memory, where a graph's values are", dev.Name()))
-	}
 	like, err := check(target, mu)
 	if err != nil {
 		return fail(err)
 	}
-	on := place{name: name, dev: dev, host: host, like: like}
+	on := place{name: name, dev: dev, lender: lend.New(dev), like: like}
 	errorsOp, err := on.newOp(c.errors, ofTwo)
 	if err != nil {
 		return fail(err)

@@ -1,6 +1,7 @@
 package graph_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -24,6 +25,27 @@ func open(t testing.TB) backend.Device {
 	}
 	t.Cleanup(func() { dev.Close() })
 	return dev
+}
+
+// elsewhere is a device that does not say that it computes in the host's memory.
+type elsewhere struct{ backend.Device }
+
+// onEveryDevice runs a test where the values are, on copies, and on the emulated GPU
+// where it is compiled in.
+func onEveryDevice(t *testing.T, test func(t *testing.T, dev backend.Device)) {
+	t.Run("cpu", func(t *testing.T) { test(t, open(t)) })
+	t.Run("elsewhere", func(t *testing.T) { test(t, elsewhere{open(t)}) })
+	t.Run("cuda:emulated", func(t *testing.T) {
+		dev, err := backend.Open("cuda:emulated")
+		if errors.Is(err, backend.ErrUnknownDevice) || errors.Is(err, backend.ErrUnavailable) {
+			t.Skip("this test binary has no CUDA: make test has a pass that does, on Linux with a C compiler")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { dev.Close() })
+		test(t, dev)
+	})
 }
 
 type cellFunc = func(dev backend.Device, target, mu *gorgonia.Node, opts ...graph.Option) (loss, errors *gorgonia.Node, err error)
@@ -92,8 +114,9 @@ func sample[T kernels.Float](r *rand.Rand, c cell, n int) (target, mu []T) {
 	return target, mu
 }
 
-func TestCells(t *testing.T) {
-	dev := open(t)
+func TestCells(t *testing.T) { onEveryDevice(t, testCells) }
+
+func testCells(t *testing.T, dev backend.Device) {
 	for _, c := range cells {
 		for _, shape := range []tensor.Shape{{1}, {17}, {3, 4}, {1, 5}, {5, 1}, {2, 3, 2}, {64, 33}} {
 			for _, machine := range []string{"tape", "lisp"} {

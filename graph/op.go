@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
-	"sync"
 	"unsafe"
 
 	"github.com/chewxy/hm"
@@ -13,6 +12,7 @@ import (
 
 	"errorcell/backend"
 	"errorcell/internal/dense"
+	"errorcell/internal/lend"
 	"errorcell/kernels"
 )
 
@@ -27,10 +27,10 @@ const (
 
 // place is where a cell is computed, and on what.
 type place struct {
-	name string
-	dev  backend.Device
-	host backend.Borrower
-	like like
+	name   string
+	dev    backend.Device
+	lender *lend.Lender
+	like   like
 }
 
 // op computes one result of a kernel: all of Gorgonia's interfaces of operations.
@@ -39,11 +39,10 @@ type op struct {
 	result
 	form       form
 	program    backend.Program
-	output     int       // which result of the program
-	outputs    int       // how many the kernel has
-	noGradient string    // why the operation has none
-	by         [2]*op    // else, the derivatives by target and mu
-	calls      sync.Pool // of *call
+	output     int    // which result of the program
+	outputs    int    // how many the kernel has
+	noGradient string // why the operation has none
+	by         [2]*op // else, the derivatives by target and mu
 }
 
 var (
@@ -177,104 +176,65 @@ func (o *op) check(d *tensor.Dense) error {
 	return nil
 }
 
-// call is a run under way. Calls are kept, for what they allocate.
-type call struct {
-	operands [modulatorOperand + 1]backend.Borrowed
-	result   backend.Borrowed
-	inputs   [kernels.MaxInputs]backend.Buffer
-	outputs  [kernels.MaxOutputs]backend.Buffer
-}
-
-func (o *op) newCall() (*call, error) {
-	if c, ok := o.calls.Get().(*call); ok {
-		return c, nil
-	}
-	c := new(call)
-	dtype := o.program.Plan().Signature.DType
-	for i := range c.operands {
-		b, err := o.host.NewBorrowed(dtype)
-		if err != nil {
-			return nil, err
-		}
-		c.operands[i] = b
-		if i < modulatorOperand || o.form == ofGradient {
-			c.inputs[i] = b
-		}
-	}
-	b, err := o.host.NewBorrowed(dtype)
-	if err != nil {
-		return nil, err
-	}
-	c.result, c.outputs[o.output] = b, b
-	return c, nil
-}
-
 // run computes into a value that fits.
 func (o *op) run(to gorgonia.Value, operands []gorgonia.Value) (gorgonia.Value, error) {
 	if len(operands) != o.Arity() {
 		return nil, o.fail(fmt.Errorf("%w: %d operands are wanted, not %d", backend.ErrOperands, o.Arity(), len(operands)))
 	}
-	c, err := o.newCall()
-	if err != nil {
-		return nil, o.fail(err)
-	}
-	err = o.compute(c, to, operands)
-	for _, b := range c.operands { // a kept call keeps no memory alive
-		b.Borrow(nil, 0)
-	}
-	c.result.Borrow(nil, 0)
-	o.calls.Put(c)
-	if err != nil {
+	if err := o.compute(to, operands); err != nil {
 		return nil, o.fail(err)
 	}
 	return to, nil
 }
 
-func (o *op) compute(c *call, to gorgonia.Value, operands []gorgonia.Value) error {
+func (o *op) compute(to gorgonia.Value, operands []gorgonia.Value) error {
+	var inputs [kernels.MaxInputs]lend.Memory
+	var outputs [kernels.MaxOutputs]lend.Memory
 	n := o.like.shape.TotalSize()
+	dtype := o.program.Plan().Signature.DType
 	for i, v := range operands[:2] {
-		name := o.kernel.InputName(i)
-		d, ok := v.(*tensor.Dense)
-		if !ok || d == nil {
-			return fmt.Errorf("%w: %s is a %T, a *tensor.Dense is wanted", backend.ErrOperands, name, v)
-		}
-		if err := o.check(d); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		first, err := inOrder(d)
-		if err == nil {
-			err = c.operands[i].Borrow(first, n)
-		}
+		first, err := o.array(v)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", o.kernel.InputName(i), err)
 		}
+		inputs[i] = lend.Memory{DType: dtype, First: first, Len: n}
 	}
 	if o.form == ofGradient {
-		at, err := o.scalar(operands[2])
-		if err == nil {
-			err = c.operands[modulatorOperand].Borrow(at, 1)
-		}
+		first, err := o.scalar(operands[2])
 		if err != nil {
 			return fmt.Errorf("gradient: %w", err)
 		}
+		inputs[modulatorOperand] = lend.Memory{DType: dtype, First: first, Len: 1}
 	}
-	var err error
+	result := lend.Memory{DType: dtype, Len: 1}
 	if o.form == ofLoss {
-		var at unsafe.Pointer
-		if at, err = o.scalar(to); err == nil {
-			err = c.result.Borrow(at, 1)
+		var err error
+		if result.First, err = o.scalar(to); err != nil {
+			return fmt.Errorf("result: %w", err)
 		}
 	} else {
-		err = c.result.Borrow(dense.First(to.(*tensor.Dense)), n)
+		result.First, result.Len = dense.First(to.(*tensor.Dense)), n
 	}
-	if err != nil {
-		return fmt.Errorf("result: %w", err)
-	}
+	outputs[o.output] = result
 	// One row: all operands have every element, so the grid makes no difference.
-	if err := o.program.Run(1, n, c.inputs[:o.kernel.NumInputs()], c.outputs[:o.outputs]); err != nil {
-		return err
+	return o.lender.Run(o.program, 1, n, inputs[:o.kernel.NumInputs()], outputs[:o.outputs])
+}
+
+// array is where the elements of an operand are one after the other, rows first.
+func (o *op) array(v gorgonia.Value) (unsafe.Pointer, error) {
+	d, ok := v.(*tensor.Dense)
+	if !ok || d == nil {
+		return nil, fmt.Errorf("%w: it is a %T, a *tensor.Dense is wanted", backend.ErrOperands, v)
 	}
-	return o.dev.Sync()
+	if err := o.check(d); err != nil {
+		return nil, err
+	}
+	if d.Dtype() == tensor.Float32 {
+		data, err := dense.InOrder[float32](d)
+		return unsafe.Pointer(unsafe.SliceData(data)), err
+	}
+	data, err := dense.InOrder[float64](d)
+	return unsafe.Pointer(unsafe.SliceData(data)), err
 }
 
 // scalar is where a value that is one number is.
@@ -294,14 +254,4 @@ func (o *op) scalar(v gorgonia.Value) (unsafe.Pointer, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: a %v is wanted, not a %T", backend.ErrOperands, o.like.dtype, v)
-}
-
-// inOrder is where the elements of a tensor are one after the other, rows first.
-func inOrder(d *tensor.Dense) (unsafe.Pointer, error) {
-	if d.Dtype() == tensor.Float32 {
-		data, err := dense.InOrder[float32](d)
-		return unsafe.Pointer(unsafe.SliceData(data)), err
-	}
-	data, err := dense.InOrder[float64](d)
-	return unsafe.Pointer(unsafe.SliceData(data)), err
 }

@@ -1,0 +1,5 @@
+//go:build nvidia
+
+package graph_test
+
+import _ "errorcell/backend/cuda"

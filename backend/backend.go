@@ -46,9 +46,9 @@ type Device interface {
 }
 
 // Buffer is an array of numbers in a device's memory, one after the other in
-// the machine's byte order. Reading and writing wait for the programs that were
-// started before. While a program runs, nobody else may touch its outputs or
-// write its inputs.
+// the machine's byte order, or of truth values, a byte each, 0 or 1. Reading and
+// writing wait for the programs that were started before. While a program runs,
+// nobody else may touch its outputs or write its inputs.
 type Buffer interface {
 	// ReaderAt and WriterAt copy between the host and the device; offsets are
 	// in bytes. Past the end they return io.EOF and io.ErrShortWrite.
@@ -77,10 +77,11 @@ type Program interface {
 	// Inputs are in the order of the kernel's operands, nil for the absent
 	// ones; each has just the elements that its kind spans in the grid, and so
 	// have the outputs, in the order of the kernel's results, nil for those
-	// that the signature omits. No output shares
-	// memory with another operand or result. What is wrong is an ErrClosed,
-	// ErrForeign, ErrDType, ErrShape, ErrOperands or ErrAliased that names the
-	// operand, and nothing is computed then.
+	// that the signature omits. Operands are of the signature's element type,
+	// results of the plan's OutputDType. No output shares memory with another
+	// operand or result. What is wrong is an ErrClosed, ErrForeign, ErrDType,
+	// ErrShape, ErrOperands or ErrAliased that names the operand, and nothing is
+	// computed then.
 	//
 	// Run may return before the results are there; reading them waits.
 	// Once warm, it allocates nothing.
@@ -139,8 +140,8 @@ type Borrowed interface {
 	//
 	// Two buffers may have borrowed the same memory. If one of them is the result
 	// of an elementwise kernel with one output and no sums and the other an operand
-	// of as many elements, the kernel computes in place; else, a result that
-	// overlaps anything is not defined.
+	// of as many elements of the same type, the kernel computes in place; else, a
+	// result that overlaps anything is not defined.
 	Borrow(first unsafe.Pointer, n int) error
 }
 

@@ -35,7 +35,7 @@ func checkRun(dev Device, plan *kernels.Plan, rows, cols int, inputs, outputs []
 		if b == nil {
 			continue
 		}
-		if err := checkBuffer(dev, plan, b, kind, rows, cols); err != nil {
+		if err := checkBuffer(dev, b, plan.Signature.DType, kind, rows, cols); err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.InputName(i), err)
 		}
 	}
@@ -47,7 +47,7 @@ func checkRun(dev Device, plan *kernels.Plan, rows, cols int, inputs, outputs []
 		if b == nil {
 			continue
 		}
-		if err := checkBuffer(dev, plan, b, kind, rows, cols); err != nil {
+		if err := checkBuffer(dev, b, plan.OutputDType(i), kind, rows, cols); err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.OutputName(i), err)
 		}
 		for j, in := range inputs {
@@ -67,12 +67,12 @@ func checkRun(dev Device, plan *kernels.Plan, rows, cols int, inputs, outputs []
 // maxElements keeps every size in bytes within an int.
 const maxElements = int(^uint(0)>>1) / 8
 
-func checkBuffer(dev Device, plan *kernels.Plan, b Buffer, kind kernels.Kind, rows, cols int) error {
+func checkBuffer(dev Device, b Buffer, dtype kernels.DType, kind kernels.Kind, rows, cols int) error {
 	if b.Device() != dev {
 		return fmt.Errorf("%w: it belongs to device %q", ErrForeign, b.Device().Name())
 	}
-	if b.DType() != plan.Signature.DType {
-		return fmt.Errorf("%w: it holds %v, the program computes in %v", ErrDType, b.DType(), plan.Signature.DType)
+	if b.DType() != dtype {
+		return fmt.Errorf("%w: it holds %v, %v is wanted", ErrDType, b.DType(), dtype)
 	}
 	if want := kind.Len(rows, cols); b.Len() != want {
 		return fmt.Errorf("%w: it has %d elements, a %v operand of a grid of %d x %d has %d", ErrShape, b.Len(), kind, rows, cols, want)

@@ -16,7 +16,7 @@ func TestCheckBuffer(t *testing.T) {
 		n     int
 		want  error
 	}{
-		{kernels.F32, 0, nil}, {kernels.F64, 1 << 30, nil}, {kernels.F64, maxElements, nil},
+		{kernels.F32, 0, nil}, {kernels.F64, 1 << 30, nil}, {kernels.F64, maxElements, nil}, {kernels.B8, 7, nil},
 		{kernels.F32, -1, ErrShape}, {kernels.F64, math.MinInt, ErrShape},
 		{0, 1, ErrDType}, {9, 1, ErrDType}, {9, -1, ErrDType},
 		{kernels.F64, maxElements + 1, ErrMemory}, {kernels.F32, math.MaxInt, ErrMemory},
@@ -65,7 +65,7 @@ func TestCheckRun(t *testing.T) {
 		{"missing result", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, x, nil}, []Buffer{y, nil, of(1)}, ErrOperands, "dtarget is full"},
 		{"superfluous result", plan(4, kernels.Full, kernels.Full), 2, 3, []Buffer{x, x, nil}, []Buffer{y, of(6), of(1)}, ErrOperands, "L is absent"},
 		{"foreign", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, newFakeBuffer(other, kernels.F32, 6), nil}, []Buffer{y, of(6), of(1)}, ErrForeign, `mu: buffer of another device: it belongs to device "other"`},
-		{"type", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, x, nil}, []Buffer{newFakeBuffer(dev, kernels.F64, 6), of(6), of(1)}, ErrDType, "dmu: wrong element type: it holds float64, the program computes in float32"},
+		{"type", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, x, nil}, []Buffer{newFakeBuffer(dev, kernels.F64, 6), of(6), of(1)}, ErrDType, "dmu: wrong element type: it holds float64, float32 is wanted"},
 		{"length", plan(0, kernels.Full, kernels.Column), 2, 3, []Buffer{x, of(3), nil}, []Buffer{y, of(6), of(1)}, ErrShape, "mu: shape mismatch: it has 3 elements, a column operand of a grid of 2 x 3 has 2"},
 		{"on an operand", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, y, nil}, []Buffer{of(6), y, of(1)}, ErrAliased, "mu and dtarget are one buffer"},
 		{"on a result", plan(0, kernels.Full, kernels.Full), 2, 3, []Buffer{x, x, nil}, []Buffer{y, y, of(1)}, ErrAliased, "dmu and dtarget are one buffer"},

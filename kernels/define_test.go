@@ -57,7 +57,6 @@ func TestDefineErrors(t *testing.T) {
 		{"result name", "k", func(k *Builder) { k.Output("y!", k.Input("x")) }, `result name "y!"`},
 		{"two results", "k", func(k *Builder) { x := k.Input("x"); k.Output("y", x); k.Output("y", k.Neg(x)) }, `two results are called "y"`},
 		{"result like operand", "k", func(k *Builder) { k.Output("x", k.Input("x")) }, `"x" is the name of an operand and of a result`},
-		{"bool result", "k", func(k *Builder) { x := k.Input("x"); k.Output("y", k.Less(x, x)) }, `result "y" is bool`},
 		{"unused operand", "k", func(k *Builder) { valid(k); k.Input("z") }, `operand "z" is never used`},
 		{"unused value", "k", func(k *Builder) { x := k.Input("x"); k.Output("y", x); k.Sqrt(k.Neg(x)) }, "sqrt(-x) is computed and never used"},
 		{"unused constant", "k", func(k *Builder) { valid(k); k.Const(0.5) }, "0.5 is computed and never used"},
@@ -78,6 +77,40 @@ func TestDefineErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestTruthValues: results that are truth values are of a type of their own, in
+// a kernel of either, and 0 and 1 in the reference.
+func TestTruthValues(t *testing.T) { both(t, testTruthValues[float32], testTruthValues[float64]) }
+
+func testTruthValues[T Float](t *testing.T) {
+	nan, inf := T(math.NaN()), T(math.Inf(1))
+	want := [][]T{{0, 0, 0, 0, 1, 0}, {1, 0, 1, 1, 1, 0}, {1, 1, T(math.Copysign(0, -1)), inf, -inf, 1}}
+	results := mustReference(t, truths, array(1, 6, 1, 2, 0, inf, -inf, nan), array(1, 6, 1, 1, T(math.Copysign(0, -1)), inf, 0, 1))
+	for i, r := range results {
+		if !sameAll(r, want[i]) {
+			t.Errorf("%s is %v, want %v", truths.OutputName(i), r, want[i])
+		}
+	}
+	dtype := DTypeOf[T]()
+	plan, err := truths.Specialize(signature(dtype, Full, Full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []DType{B8, B8, dtype} {
+		if got := plan.OutputDType(i); got != want {
+			t.Errorf("%s is of %v, want %v", truths.OutputName(i), got, want)
+		}
+	}
+}
+
+// truths has results of both types.
+var truths = Must(Define("truths", func(k *Builder) {
+	x, y := k.Input("x"), k.Input("y")
+	less := k.Less(x, y)
+	k.Output("less", less)
+	k.Output("at-most", k.Or(less, k.Equal(x, y)))
+	k.Output("smaller", k.Select(less, x, y))
+}))
 
 func TestMust(t *testing.T) {
 	defer func() {

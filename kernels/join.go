@@ -121,6 +121,10 @@ func (j *joiner) operand(p Part, i int) Value {
 		}
 		return *j.given[o.Index]
 	default:
-		return j.result(Result(o))
+		v := j.result(Result(o))
+		if v.node >= 0 && j.k.nodes[v.node].Type == Bool {
+			j.fail("kernel %s: operand %s is a number, and result %d of part %d a truth value", p.Kernel.name, p.Kernel.inputs[i].Name, o.Index, o.Part)
+		}
+		return v
 	}
 }

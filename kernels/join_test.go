@@ -50,6 +50,7 @@ func TestJoinErrors(t *testing.T) {
 		"there is no result 2 of part 0":                  {[]Part{part(x, absent)}, []Result{{Index: 2}}},
 		"there is no result 0 of part 1":                  {[]Part{part(x, absent)}, []Result{{Part: 1}}},
 		"it has no result":                                {[]Part{part(x, absent)}, nil},
+		"operand x is a number, and result 1 of part 0":   {[]Part{{Kernel: truths, Operands: []Operand{x, x}}, part(Operand{Index: 1}, absent)}, []Result{{Part: 1}}},
 	} {
 		_, err := Join("joined", []Input{{Name: "a"}}, test.parts, test.results)
 		if err == nil || !strings.HasPrefix(err.Error(), `kernel "joined": `) || !strings.Contains(err.Error(), text) {

@@ -405,7 +405,8 @@ func (b *Builder) Sum(x Value, axis Axis) Value {
 // computed.
 func (b *Builder) ByType(f32, f64 Value) Value { return b.apply(OpByType, f32, f64) }
 
-// Output names x as a result of the kernel.
+// Output names x as a result of the kernel: an array of the DType that the
+// kernel is compiled for or, of truth values, of [B8].
 func (b *Builder) Output(name string, x Value) {
 	switch {
 	case x.b != b:
@@ -419,8 +420,6 @@ func (b *Builder) Output(name string, x Value) {
 		b.fail("%q is the name of an operand and of a result", name)
 	case len(b.k.outputs) == MaxOutputs:
 		b.fail("more than %d results", MaxOutputs)
-	case b.k.nodes[x.node].Type == Bool:
-		b.fail("result %q is bool: results are numbers (Select gives one)", name)
 	}
 	b.k.outputs = append(b.k.outputs, Output{name, x.node})
 }

@@ -44,6 +44,15 @@ type Pass struct {
 	Sums   []int // indices into Plan.Sums; all over one axis
 }
 
+// OutputDType is the element type of result i: [B8] of truth values, else the
+// signature's.
+func (p *Plan) OutputDType(i int) DType {
+	if p.Kernel.nodes[p.Kernel.outputs[i].Node].Type == Bool {
+		return B8
+	}
+	return p.Signature.DType
+}
+
 // Store writes a value of a pass to a result of the kernel.
 type Store struct {
 	Output int // index into Kernel.Outputs
@@ -67,8 +76,8 @@ func (k *Kernel) Specialize(sig Signature) (*Plan, error) {
 	if k == nil {
 		return nil, fmt.Errorf("%w: no kernel", ErrOperands)
 	}
-	if sig.DType.Size() == 0 {
-		return nil, fmt.Errorf("%w: kernel %s: no such element type: %v", ErrOperands, k.name, sig.DType)
+	if sig.DType != F32 && sig.DType != F64 {
+		return nil, fmt.Errorf("%w: kernel %s computes in float32 or float64, not in %v", ErrOperands, k.name, sig.DType)
 	}
 	for i, kind := range sig.Kinds {
 		switch {

@@ -111,8 +111,9 @@ func TestSpecializeErrors(t *testing.T) {
 		sig  Signature
 		says string
 	}{
-		{"no type", signature(0, Full, Full), "no such element type"},
-		{"unknown type", signature(3, Full, Full), "DType(3)"},
+		{"no type", signature(0, Full, Full), "not in DType(0)"},
+		{"unknown type", signature(99, Full, Full), "not in DType(99)"},
+		{"type of results", signature(B8, Full, Full), "in float32 or float64, not in bool"},
 		{"operand missing", signature(F32, Absent, Full), "needs target"},
 		{"second missing", signature(F32, Full), "needs mu"},
 		{"unknown kind", signature(F32, Full, 2), "mu has no such kind: Kind(2)"},
@@ -278,7 +279,7 @@ func TestPlansAgreeWithReference(t *testing.T) {
 func testPlansAgree[T Float](t *testing.T) {
 	numbers := specials[T]()
 	rng := rand.New(rand.NewPCG(7, 8))
-	for _, k := range []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, batchNorm, simplified, exponential, byType} {
+	for _, k := range []*Kernel{Laplacian, LaplacianL1, LaplacianScaled, batchNorm, simplified, exponential, byType, truths} {
 		for round := range 300 {
 			sig := Signature{DType: DTypeOf[T]()}
 			rows, cols := rng.IntN(5), rng.IntN(7)

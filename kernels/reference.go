@@ -15,7 +15,8 @@ type Array[T Float] struct {
 // whole arrays of its own shape, sums by the fixed tree. It is the definition
 // of what is right, and knows nothing of plans; backends share with it the folds
 // of the tree and the functions of operations, which have tests of their own. Absent
-// optional operands are nil. The errors are those of [Kernel.Bind].
+// optional operands are nil; truth values are 0 and 1. The errors are those of
+// [Kernel.Bind].
 func Reference[T Float](k *Kernel, inputs ...*Array[T]) ([]*Array[T], error) {
 	shapes := make([]Shape, len(inputs))
 	for i, in := range inputs {

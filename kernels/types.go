@@ -5,7 +5,8 @@ import "fmt"
 // Float is the set of Go types that hold a kernel's elements.
 type Float interface{ float32 | float64 }
 
-// DType is the element type that a kernel is compiled for.
+// DType is the element type of an array: of operands and results the one that a
+// kernel is compiled for, of truth values B8.
 type DType uint8
 
 // The element types. The zero DType is none of them, so that a forgotten one
@@ -13,6 +14,9 @@ type DType uint8
 const (
 	F32 DType = iota + 1 // IEEE 754 binary32
 	F64                  // IEEE 754 binary64
+	// B8 is a byte that is 0 or 1, as a bool of Go and of NumPy is. Only results
+	// have it: no kernel is compiled for it, and no operand is of it.
+	B8
 )
 
 // DTypeOf returns the DType of a Go element type.
@@ -31,6 +35,8 @@ func (d DType) Size() int {
 		return 4
 	case F64:
 		return 8
+	case B8:
+		return 1
 	}
 	return 0
 }
@@ -42,6 +48,8 @@ func (d DType) String() string {
 		return "float32"
 	case F64:
 		return "float64"
+	case B8:
+		return "bool"
 	}
 	return fmt.Sprintf("DType(%d)", uint8(d))
 }
@@ -56,7 +64,7 @@ const (
 	// It can stand wherever a Real can. Its sums are whole numbers, so a
 	// lowering may count in integers and gets the bits of the float64 tree.
 	Ternary
-	// Bool is the result of a comparison.
+	// Bool is a truth value, the result of a comparison. Arrays of it are of B8.
 	Bool
 )
 

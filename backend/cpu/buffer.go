@@ -10,6 +10,9 @@ import (
 	"errorcell/kernels"
 )
 
+// elementType is the Go types of a buffer's elements.
+type elementType interface{ kernels.Float | byte }
+
 // buffer is an array in ordinary memory.
 type buffer struct {
 	dev   *device
@@ -29,15 +32,18 @@ type array struct {
 
 func newBuffer(d *device, dtype kernels.DType, n int) *buffer {
 	b := &buffer{dev: d, dtype: dtype, len: n}
-	if dtype == kernels.F32 {
+	switch dtype {
+	case kernels.F32:
 		b.array.Store(newArray[float32](n))
-	} else {
+	case kernels.F64:
 		b.array.Store(newArray[float64](n))
+	case kernels.B8:
+		b.array.Store(newArray[byte](n))
 	}
 	return b
 }
 
-func newArray[T kernels.Float](n int) *array {
+func newArray[T elementType](n int) *array {
 	s, huge := allocate[T](n)
 	return &array{unsafe.Pointer(unsafe.SliceData(s)), huge}
 }
@@ -70,7 +76,7 @@ const minHuge = 8
 //
 // It is ordinary memory of Go's, which lives as long as any slice of it: the
 // host's too.
-func allocate[T kernels.Float](n int) (s []T, huge []byte) {
+func allocate[T elementType](n int) (s []T, huge []byte) {
 	size, to, skip := int(unsafe.Sizeof(*new(T))), align, 0
 	if n*size >= large {
 		skip = int(strides.Add(stride) % within)
@@ -148,7 +154,7 @@ func (b *buffer) Close() error {
 }
 
 // elements is the buffer's array, of its element type; false once it is closed.
-func elements[T kernels.Float](b *buffer) ([]T, bool) {
+func elements[T elementType](b *buffer) ([]T, bool) {
 	m := b.array.Load()
 	if m == nil {
 		return nil, false

@@ -24,6 +24,7 @@ type pass[T kernels.Float] struct {
 	span   int // the most elements that are computed at once
 	fused  *fusedCall
 	steps  []step[T]
+	truths []narrowing[T]
 	sums   []sum[T]
 	// traffic is the arrays that are read and written, of an element for each.
 	traffic int
@@ -52,6 +53,7 @@ const (
 	scalar                 // filled once from an operand of one element
 	row                    // filled, once or for each block, from an operand of N elements
 	column                 // filled for each block from an operand of B elements
+	narrowed               // of a fused call: the block's part of a result of truth values
 )
 
 // fusedCall is a function for all of a pass, with the places of its operands
@@ -65,6 +67,13 @@ type fusedCall struct {
 type step[T kernels.Float] struct {
 	loop         loop[T]
 	dst, a, b, c int
+}
+
+// narrowing is a result of truth values, made of the values at places by a loop.
+type narrowing[T kernels.Float] struct {
+	loop   narrowLoop[T]
+	output int
+	a, b   int
 }
 
 // sum is a reduction of the value at a place.
@@ -147,8 +156,12 @@ func (c *compiler[T]) useFused(p kernels.Pass) bool {
 		}
 		call.operands = append(call.operands, c.place(to))
 	}
-	for _, index := range origin.Results {
-		call.results = append(call.results, c.place(place{source: result, index: index}))
+	for i, index := range origin.Results {
+		to := place{source: result, index: index}
+		if f.Narrow(i) {
+			to.source = narrowed
+		}
+		call.results = append(call.results, c.place(to))
 	}
 	for i, index := range origin.Sums {
 		c.pass.sums = append(c.pass.sums, sum[T]{index: index, exact: f.Sums[i].Count})
@@ -166,7 +179,7 @@ func (c *compiler[T]) useLoops(p kernels.Pass) {
 	}
 	for _, st := range p.Stores {
 		c.uses[st.Node]++
-		if c.stored[st.Node] < 0 && p.Nodes[st.Node].Op.Elementwise() {
+		if n := p.Nodes[st.Node]; c.stored[st.Node] < 0 && n.Op.Elementwise() && n.Type != kernels.Bool {
 			c.stored[st.Node] = st.Output
 		}
 	}
@@ -174,6 +187,10 @@ func (c *compiler[T]) useLoops(p kernels.Pass) {
 		c.uses[c.plan.Sums[s].Node]++
 	}
 	for _, st := range p.Stores {
+		if p.Nodes[st.Node].Type == kernels.Bool {
+			c.narrow(st)
+			continue
+		}
 		from := c.emit(st.Node)
 		if to := (place{source: result, index: st.Output}); c.pass.places[from] != to {
 			c.step(opCopy, c.place(to), from)
@@ -182,6 +199,30 @@ func (c *compiler[T]) useLoops(p kernels.Pass) {
 	for _, s := range p.Sums {
 		c.sum(s)
 	}
+}
+
+// narrow stores truth values: by a loop for their operation where they are for
+// nothing else, else from the numbers that they are.
+func (c *compiler[T]) narrow(st kernels.Store) {
+	n := c.nodes[st.Node]
+	args := n.Args[:n.Op.Arity()]
+	loop, ok := c.kit.narrows[[2]kernels.Op{n.Op}]
+	if inner := c.nodes[args[0]]; !ok && c.uses[args[0]] == 1 {
+		args = inner.Args[:inner.Op.Arity()]
+		loop, ok = c.kit.narrows[[2]kernels.Op{n.Op, inner.Op}]
+	}
+	if !ok || c.uses[st.Node] > 1 {
+		args = []int{st.Node}
+		loop = c.kit.narrows[[2]kernels.Op{opCopy}]
+	}
+	t := narrowing[T]{loop: loop, output: st.Output}
+	for i, arg := range args {
+		*[]*int{&t.a, &t.b}[i] = c.emit(arg)
+	}
+	if len(args) == 1 {
+		t.b = t.a // which the loop ignores
+	}
+	c.pass.truths = append(c.pass.truths, t)
 }
 
 func (c *compiler[T]) sum(index int) {
@@ -277,6 +318,9 @@ func (c *compiler[T]) assignSlots() {
 		for _, p := range []int{s.a, s.b, s.c} {
 			last[p] = max(last[p], i)
 		}
+	}
+	for _, t := range c.pass.truths {
+		last[t.a], last[t.b] = math.MaxInt, math.MaxInt
 	}
 	for _, s := range c.pass.sums {
 		last[s.place] = math.MaxInt

@@ -12,6 +12,10 @@ import (
 // arguments. The blocks have dst's length.
 type loop[T kernels.Float] func(dst, a, b, c []T)
 
+// narrowLoop writes truth values as bytes, 0 or 1, computed from the blocks a and b, as
+// many as its operation has arguments. The blocks have dst's length.
+type narrowLoop[T kernels.Float] func(dst []byte, a, b []T)
+
 // opCopy is one operation more, for values that go to two places.
 const opCopy = kernels.OpInput
 
@@ -22,6 +26,9 @@ type kit[T kernels.Float] struct {
 	// being the outer one's first argument and used by nothing else.
 	loops map[kernels.Op]loop[T]
 	pairs map[[2]kernels.Op]loop[T]
+	// narrows has one for opCopy, of numbers that are 0 or 1, and some for one
+	// operation or two.
+	narrows map[[2]kernels.Op]narrowLoop[T]
 	// fused is the functions for whole forms.
 	fused []simd.Fused
 
@@ -74,6 +81,12 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 			k.loops[p.Op] = l
 		} else {
 			k.pairs[[2]kernels.Op{p.Op, p.Inner}] = l
+		}
+	}
+	k.narrows = map[[2]kernels.Op]narrowLoop[T]{}
+	for _, n := range s.Narrowings {
+		k.narrows[[2]kernels.Op{n.Op, n.Inner}] = func(dst []byte, a, b []T) {
+			n.Run(unsafe.SliceData(dst), unsafe.SliceData(a), unsafe.SliceData(b), len(dst))
 		}
 	}
 	k.count = func(x []T) float64 { return s.Count(unsafe.SliceData(x), len(x)) }

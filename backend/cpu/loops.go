@@ -15,7 +15,7 @@ import (
 // plainKit is the kit in plain Go.
 func plainKit[T kernels.Float]() *kit[T] {
 	k := &kit[T]{
-		loops: loops[T](), pairs: pairs[T](),
+		loops: loops[T](), pairs: pairs[T](), narrows: narrows[T](),
 		sumBlock: sumBlock[T], addRows: addRows[T], fill: fill[T],
 		repeat: func(dst, column []T, row, col, cols int, _ []int32) { plainRepeat(dst, column, row, col, cols) },
 		table:  func(dst []int32, _ int) []int32 { return dst },
@@ -34,6 +34,28 @@ func pairs[T kernels.Float]() map[[2]kernels.Op]loop[T] {
 		table[[2]kernels.Op{kernels.OpSign, kernels.OpSub}] = signOfSub64
 	}
 	return table
+}
+
+// narrows is the table of loops that write truth values as bytes.
+func narrows[T kernels.Float]() map[[2]kernels.Op]narrowLoop[T] {
+	return map[[2]kernels.Op]narrowLoop[T]{
+		{opCopy}:                         func(dst []byte, a, _ []T) { narrow2(dst, a, a, func(x, _ T) bool { return x != 0 }) },
+		{kernels.OpLess}:                 func(dst []byte, a, b []T) { narrow2(dst, a, b, func(x, y T) bool { return x < y }) },
+		{kernels.OpLessEqual}:            func(dst []byte, a, b []T) { narrow2(dst, a, b, func(x, y T) bool { return x <= y }) },
+		{kernels.OpEqual}:                func(dst []byte, a, b []T) { narrow2(dst, a, b, func(x, y T) bool { return x == y }) },
+		{kernels.OpNot, kernels.OpEqual}: func(dst []byte, a, b []T) { narrow2(dst, a, b, func(x, y T) bool { return x != y }) },
+	}
+}
+
+func narrow2[T kernels.Float](dst []byte, a, b []T, f func(x, y T) bool) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i := range dst {
+		var v byte
+		if f(a[i], b[i]) { // which takes no branch
+			v = 1
+		}
+		dst[i] = v
+	}
 }
 
 // counts gives the loops that add up ternary numbers, and their magnitudes.

@@ -3,6 +3,7 @@ package cpu
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"errorcell/kernels"
@@ -50,6 +51,59 @@ func TestFma32(t *testing.T) {
 			w := want([3]float32{x[i], y[i], z[i]})
 			if math.Float32bits(g) != math.Float32bits(w) && (g == g || w == w) {
 				t.Fatalf("%s: fma(%x, %x, %x) = %x, want %x", name, x[i], y[i], z[i], g, w)
+			}
+		}
+	}
+}
+
+// TestNarrows: each variant writes the truth values of the same operations as
+// bytes, 0 and 1 as the kernel language has them.
+func TestNarrows(t *testing.T) {
+	t.Run("float32", testNarrows[float32])
+	t.Run("float64", testNarrows[float64])
+}
+
+func testNarrows[T kernels.Float](t *testing.T) {
+	numbers := []T{0, T(math.Copysign(0, -1)), 1, -1, 2, T(math.Inf(1)), T(math.Inf(-1)), T(math.NaN())}
+	const n = 100
+	a, b, truths := make([]T, n), make([]T, n), make([]T, n)
+	for i := range n {
+		a[i], b[i], truths[i] = numbers[i%len(numbers)], numbers[i/len(numbers)%len(numbers)], T(i%2)
+	}
+	plain := plainKit[T]()
+	for _, v := range variants {
+		if v.missing() != "" {
+			continue
+		}
+		kit := newKit[T](&v)
+		if len(kit.narrows) != len(plain.narrows) {
+			t.Errorf("%s narrows %d operations, plain Go %d", v.name, len(kit.narrows), len(plain.narrows))
+		}
+		for ops := range plain.narrows {
+			narrow, ok := kit.narrows[ops]
+			if !ok {
+				t.Errorf("%s does not narrow %v", v.name, ops)
+				continue
+			}
+			x, want := a, func(i int) T { return truths[i] }
+			switch {
+			case ops[1] != 0:
+				want = func(i int) T { return kernels.Apply(ops[0], [3]T{kernels.Apply(ops[1], [3]T{a[i], b[i]})}) }
+			case ops[0] != opCopy:
+				want = func(i int) T { return kernels.Apply(ops[0], [3]T{a[i], b[i]}) }
+			default:
+				x = truths
+			}
+			got := slices.Repeat([]byte{7}, n)
+			narrow(got[:n-1], x, b)
+			for i, g := range got {
+				w := byte(7) // behind the block
+				if i < n-1 {
+					w = byte(want(i))
+				}
+				if g != w {
+					t.Fatalf("%s: %v of %v and %v is %d, want %d", v.name, ops, x[i], b[i], g, w)
+				}
 			}
 		}
 	}

@@ -117,6 +117,7 @@ func (p *program[T]) give(f *frame[T]) {
 // release lets go of the buffers: an idle frame must not keep their memory.
 func (f *frame[T]) release() {
 	clear(f.arrays[:len(f.arrays)-len(f.partials)])
+	clear(f.truths)
 	for i := range f.spaces[:f.workers] {
 		w := &f.spaces[i]
 		if w.call.N > 0 {
@@ -135,8 +136,9 @@ type frame[T kernels.Float] struct {
 	program    *program[T]
 	rows, cols int
 	arrays     [][]T                 // of the buffers of the run, and of the plan's sums: in parts,
-	results    [][]T                 // the kernel's results,
+	results    [][]T                 // the kernel's results, nil where they are truth values,
 	operands   [][]T                 // its inputs, then the sums
+	truths     [][]byte              // the results that are truth values, nil where they are not
 	bound      []uintptr             // which buffers the operands and results are; 0 for none
 	lens       [kernels.Full + 1]int // the elements of an array by its kind
 	partials   [][]float64           // of each sum: a block's each, or a column's of each group of rows
@@ -168,6 +170,7 @@ func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 	f := &frame[T]{
 		program:  p,
 		arrays:   make([][]T, len(p.plan.Outputs)+p.plan.Kernel.NumInputs()+len(p.plan.Sums)),
+		truths:   make([][]byte, len(p.plan.Outputs)),
 		bound:    make([]uintptr, p.plan.Kernel.NumInputs()+len(p.plan.Outputs)),
 		partials: make([][]float64, len(p.plan.Sums)),
 		spaces:   make([]workspace[T], p.dev.pool.threads),
@@ -210,14 +213,14 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
 	f.rows, f.cols = rows, cols
 	f.lens = [...]int{kernels.Scalar: 1, kernels.Row: cols, kernels.Column: rows, kernels.Full: int(elements)}
 	for i, b := range inputs {
-		own, ok := lookUp(f, &f.operands[i], b, plan.Signature.Kinds[i])
+		own, ok := lookUp(f, &f.operands[i], b, plan.Signature.DType, plan.Signature.Kinds[i])
 		if !ok {
 			return false
 		}
 		f.bound[i] = own
 	}
 	for i, b := range outputs {
-		own, ok := lookUp(f, &f.results[i], b, plan.Outputs[i])
+		own, ok := lookUpResult(f, i, b)
 		others := f.bound[:len(inputs)+i]
 		if !ok || own != 0 && slices.Contains(others, own) {
 			return false
@@ -233,17 +236,25 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
 
 // lookUp finds the memory of a buffer for an operand or result of a kind, and
 // tells which buffer it is by its address, which keeps nothing in memory.
-func lookUp[T kernels.Float](f *frame[T], to *[]T, b backend.Buffer, kind kernels.Kind) (uintptr, bool) {
+func lookUp[T kernels.Float, E elementType](f *frame[T], to *[]E, b backend.Buffer, dtype kernels.DType, kind kernels.Kind) (uintptr, bool) {
 	if b == nil {
 		return 0, kind == kernels.Absent
 	}
 	own, ok := bufferOf(b)
 	if !ok || kind == kernels.Absent || own.dev != f.program.dev ||
-		own.dtype != f.program.plan.Signature.DType || own.len != f.lens[kind] {
+		own.dtype != dtype || own.len != f.lens[kind] {
 		return 0, false
 	}
-	*to, ok = elements[T](own)
+	*to, ok = elements[E](own)
 	return uintptr(unsafe.Pointer(own)), ok
+}
+
+func lookUpResult[T kernels.Float](f *frame[T], i int, b backend.Buffer) (uintptr, bool) {
+	plan := f.program.plan
+	if dtype := plan.OutputDType(i); dtype != kernels.B8 {
+		return lookUp(f, &f.results[i], b, dtype, plan.Outputs[i])
+	}
+	return lookUp(f, &f.truths[i], b, kernels.B8, plan.Outputs[i])
 }
 
 // grow is a slice of n elements, s itself where it is large enough.
@@ -272,7 +283,11 @@ func (f *frame[T]) evaluate(ps *pass[T]) {
 		}
 	}
 	for _, st := range ps.Stores {
-		f.results[st.Output][0] = f.values[st.Node]
+		if x := f.values[st.Node]; ps.Nodes[st.Node].Type == kernels.Bool {
+			f.truths[st.Output][0] = byte(x)
+		} else {
+			f.results[st.Output][0] = x
+		}
 	}
 }
 
@@ -449,6 +464,9 @@ func (f *frame[T]) block(w *workspace[T], start, n int) {
 	for _, s := range f.pass.steps {
 		s.loop(views[s.dst], views[s.a], views[s.b], views[s.c])
 	}
+	for _, t := range f.pass.truths {
+		t.loop(f.truths[t.output][start:][:n], views[t.a], views[t.b])
+	}
 	for i, s := range f.pass.sums {
 		x := views[s.place]
 		switch {
@@ -477,7 +495,7 @@ func (f *frame[T]) view(w *workspace[T], p *place, start, n int) []T {
 	case element:
 		return f.operands[p.index]
 	case result:
-		if f.streaming && f.pass.fused == nil {
+		if f.streaming {
 			return f.slot(w, p)[:n]
 		}
 		return f.results[p.index][start:][:n]
@@ -497,7 +515,7 @@ func (f *frame[T]) call(w *workspace[T], start, n int) {
 		c.Operands[i] = unsafe.Pointer(unsafe.SliceData(f.view(w, &f.pass.places[p], start, n)))
 	}
 	for i, p := range fused.results {
-		c.Results[i] = unsafe.Pointer(unsafe.SliceData(f.view(w, &f.pass.places[p], start, n)))
+		c.Results[i] = f.to(&f.pass.places[p], start)
 	}
 	for i, s := range f.pass.sums {
 		if s.exact {
@@ -511,6 +529,14 @@ func (f *frame[T]) call(w *workspace[T], start, n int) {
 	} else {
 		fused.Run(c)
 	}
+}
+
+// to is where a fused function stores a result, from an element of the pass on.
+func (f *frame[T]) to(p *place, start int) unsafe.Pointer {
+	if p.source == narrowed {
+		return unsafe.Pointer(unsafe.SliceData(f.truths[p.index][start:]))
+	}
+	return unsafe.Pointer(unsafe.SliceData(f.results[p.index][start:]))
 }
 
 // row is the view of a row, repeated, from an element of the grid on.

@@ -86,6 +86,32 @@ func primitives() []operation {
 	return append(list, operation{kernels.OpSign, kernels.OpSub, operationForm(kernels.OpSign, kernels.OpSub)})
 }
 
+// narrowings lists the primitives whose truth values are stored as bytes: numbers
+// that are 0 or 1, and comparisons, which need not become numbers before.
+func narrowings() []operation {
+	list := []operation{
+		{form: form.Form{Operands: []form.Access{form.Stream}, Nodes: []kernels.Node{{}}, Results: []int{0}}},
+		{kernels.OpLess, 0, operationForm(kernels.OpLess, 0)},
+		{kernels.OpLessEqual, 0, operationForm(kernels.OpLessEqual, 0)},
+		{kernels.OpEqual, 0, operationForm(kernels.OpEqual, 0)},
+		{kernels.OpNot, kernels.OpEqual, operationForm(kernels.OpNot, kernels.OpEqual)},
+	}
+	for _, o := range list {
+		o.form.Nodes[o.form.Results[0]].Type = kernels.Bool
+	}
+	return list
+}
+
+// hasWide reports whether a form has results that are stored as elements.
+func hasWide(f form.Form) bool {
+	for i := range f.Results {
+		if !f.Narrow(i) {
+			return true
+		}
+	}
+	return false
+}
+
 // operationForm is the form of one operation on streams, or of one on the
 // result of an inner one.
 func operationForm(op, inner kernels.Op) form.Form {

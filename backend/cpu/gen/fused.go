@@ -32,6 +32,8 @@ type body struct {
 	onStack map[int]operand.Mem
 	// conditions are the comparisons that stay masks.
 	conditions map[int]bool
+	// narrows says that there are results of truth values.
+	narrows bool
 	// order is in which the nodes are computed; last is the one that has a node's
 	// value as an argument last, or one after all where it is a result or summed.
 	order, last []int
@@ -79,6 +81,15 @@ func newBody(e *emitter, f form.Form, operands, results []reg.GPVirtual) *body {
 			e.prepare(n)
 			if invariant {
 				b.outside[i] = e.compute(n.Op, args)
+			}
+		}
+	}
+	for i, r := range f.Results {
+		if f.Narrow(i) {
+			b.narrows = true
+			e.constant(bytesOfOne)
+			if !b.conditions[r] {
+				e.constant(zero)
 			}
 		}
 	}
@@ -143,9 +154,17 @@ func (b *body) sideBySide(displacements []int, mask operand.Op) (sums [][]reg.Ve
 			values[v][i] = x
 		}
 	}
+	byteOffset := b.byteOffset()
 	for v := range values {
 		for i, r := range b.form.Results {
 			switch {
+			case b.form.Narrow(i):
+				truth, ok := masks[v][r]
+				if !ok {
+					truth = b.isa.compare(b.emitter, notEqual, values[v][r], b.constant(zero))
+				}
+				to := operand.Mem{Base: b.results[i], Index: byteOffset, Scale: 1, Disp: displacements[v] / b.size}
+				b.isa.storeBytes(b.emitter, b.isa.narrow(b.emitter, truth), mask, to)
 			case mask != nil:
 				b.isa.store(b.emitter, mask, values[v][r], at(b.results[i], v))
 			case b.streaming:
@@ -167,6 +186,18 @@ func (b *body) sideBySide(displacements []int, mask operand.Op) (sums [][]reg.Ve
 		sums = append(sums, summed)
 	}
 	return sums
+}
+
+// byteOffset is the number of bytes from the addresses of truth values to the
+// next one, where there are any.
+func (b *body) byteOffset() reg.GPVirtual {
+	if !b.narrows {
+		return nil
+	}
+	r := b.GP64()
+	b.MOVQ(b.offset, r)
+	b.SHRQ(operand.Imm(uint64(2+b.size/8)), r)
+	return r
 }
 
 // node computes a node from the values before it.
@@ -241,7 +272,8 @@ func compares(op kernels.Op) bool {
 	return ok
 }
 
-// onlyConditions reports whether all that a node is for is to select by it.
+// onlyConditions reports whether all that a node is for is to select by it, or to
+// be stored as bytes.
 func onlyConditions(f form.Form, node int) bool {
 	for _, n := range f.Nodes {
 		for i, arg := range n.Args[:n.Op.Arity()] {
@@ -250,7 +282,7 @@ func onlyConditions(f form.Form, node int) bool {
 			}
 		}
 	}
-	return lastUses(f, order(f))[node] < len(f.Nodes)
+	return f.Nodes[node].Type == kernels.Bool || lastUses(f, order(f))[node] < len(f.Nodes)
 }
 
 // order is an order of the nodes in which few values wait for others: each just
@@ -435,16 +467,22 @@ func (b *body) all(n reg.GPVirtual) {
 	b.finishCounts()
 }
 
-// primitive writes a function that computes a form of one result from at most
-// three streams, given as parameters.
-func (f *file) primitive(name string, fm form.Form) {
+// primitive writes a function that computes a form of one result from streams,
+// given as parameters of some names, of which it may not need all.
+func (f *file) primitive(name string, fm form.Form, streams ...string) {
 	array := pointerTo(f.goType())
-	e := f.begin(name, []string{name + " computes " + fm.String() + "."}, nil,
-		parameter{"dst", array}, parameter{"a", array}, parameter{"b", array}, parameter{"c", array}, parameter{"n", goInt})
+	params := []parameter{{"dst", array}}
+	if fm.Narrow(0) {
+		params[0].typ = pointerTo(types.Typ[types.Byte])
+	}
+	for _, s := range streams {
+		params = append(params, parameter{s, array})
+	}
+	e := f.begin(name, []string{name + " computes " + fm.String() + "."}, nil, append(params, parameter{"n", goInt})...)
 	n := e.parameter("n")
 	var operands []reg.GPVirtual
 	for i := range fm.Operands {
-		operands = append(operands, e.parameter([]string{"a", "b", "c"}[i]))
+		operands = append(operands, e.parameter(streams[i]))
 	}
 	newBody(e, fm, operands, []reg.GPVirtual{e.parameter("dst")}).all(n)
 	e.end()

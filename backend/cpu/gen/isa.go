@@ -58,6 +58,13 @@ type isa struct {
 	// reads +0 there.
 	load  func(e *emitter, mask, from operand.Op) reg.VecVirtual
 	store func(e *emitter, mask, x, to operand.Op)
+
+	// narrow makes bytes of a mask, 1 where it is set, else 0, from the first of
+	// a register on.
+	narrow func(e *emitter, mask operand.Op) reg.Register
+	// storeBytes stores as many of them as a vector has elements or, with a mask
+	// that first has made, those in the mask.
+	storeBytes func(e *emitter, bytes reg.Register, mask operand.Op, to operand.Mem)
 }
 
 var avx2 = &isa{
@@ -107,6 +114,43 @@ var avx2 = &isa{
 		return x
 	},
 	store: func(e *emitter, mask, x, to operand.Op) { e.do(vmaskmov, x, mask, to) },
+	narrow: func(e *emitter, mask operand.Op) reg.Register {
+		x := mask.(reg.VecVirtual)
+		lower, upper, r := x.AsX(), e.isa.upper(e, x), e.XMM()
+		if e.size == 8 { // of each element one half, which is as good as both
+			const even = 0x88
+			e.VSHUFPS(operand.Imm(even), upper, lower, r)
+			lower, upper = r, r
+		}
+		e.VPACKSSDW(upper, lower, r)
+		e.VPACKSSWB(r, r, r)
+		e.VPAND(e.constant(bytesOfOne).(reg.VecVirtual).AsX(), r, r)
+		return r
+	},
+	storeBytes: func(e *emitter, bytes reg.Register, mask operand.Op, to operand.Mem) {
+		switch {
+		case mask != nil:
+			// There are no masks for bytes: one after the other.
+			left, some, at := e.GP32(), e.GP64(), e.GP64()
+			e.do(vmovmsk, mask, left)
+			e.VMOVQ(bytes, some)
+			e.LEAQ(to, at)
+			next, done := e.label("byte"), e.label("stored")
+			e.TESTL(left, left)
+			e.JZ(operand.LabelRef(done))
+			e.Label(next)
+			e.MOVB(some.As8(), operand.Mem{Base: at})
+			e.INCQ(at)
+			e.SHRQ(operand.Imm(8), some)
+			e.SHRL(operand.Imm(1), left)
+			e.JNZ(operand.LabelRef(next))
+			e.Label(done)
+		case e.width == 8:
+			e.VMOVQ(bytes, to)
+		default:
+			e.VMOVD(bytes, to)
+		}
+	},
 }
 
 var avx512 = &isa{
@@ -170,6 +214,21 @@ var avx512 = &isa{
 		return x
 	},
 	store: func(e *emitter, mask, x, to operand.Op) { e.do(vmov, x, mask, to) },
+	narrow: func(e *emitter, mask operand.Op) reg.Register {
+		r := e.XMM()
+		e.VMOVDQU8_Z(e.constant(bytesOfOne).(reg.VecVirtual).AsX(), mask, r)
+		return r
+	},
+	storeBytes: func(e *emitter, bytes reg.Register, mask operand.Op, to operand.Mem) {
+		switch {
+		case mask != nil:
+			e.VMOVDQU8(bytes, mask, to)
+		case e.width == 16:
+			e.VMOVDQU8(bytes, to)
+		default:
+			e.VMOVQ(bytes, to)
+		}
+	},
 }
 
 // The predicates of comparisons: all are false with NaN but unordered, which
@@ -209,6 +268,7 @@ var (
 	vmov       = instruction{(*context).VMOVUPS, (*context).VMOVUPD}
 	vmovnt     = instruction{two((*context).VMOVNTPS), two((*context).VMOVNTPD)}
 	vmovz      = instruction{three((*context).VMOVUPS_Z), three((*context).VMOVUPD_Z)}
+	vmovmsk    = instruction{two((*context).VMOVMSKPS), two((*context).VMOVMSKPD)}
 	vmaskmov   = instruction{three((*context).VMASKMOVPS), three((*context).VMASKMOVPD)}
 	vblendv    = instruction{blendv((*context).VBLENDVPS), blendv((*context).VBLENDVPD)}
 	vblendm    = instruction{blendm(x86.VBLENDMPS), blendm(x86.VBLENDMPD)}
@@ -260,9 +320,10 @@ type constant struct {
 }
 
 var (
-	zero    = constant{"zero", func(int) uint64 { return 0 }}
-	one     = number(1)
-	signBit = constant{"signbit", func(size int) uint64 { return 1 << (8*size - 1) }}
+	zero       = constant{"zero", func(int) uint64 { return 0 }}
+	one        = number(1)
+	bytesOfOne = constant{"bytesofone", func(int) uint64 { return 0x0101010101010101 }}
+	signBit    = constant{"signbit", func(size int) uint64 { return 1 << (8*size - 1) }}
 )
 
 // The constants that are about exponents. Those of normal numbers lie between

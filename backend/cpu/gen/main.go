@@ -96,7 +96,7 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 		in := f.layoutOf(n.form)
 		f.fused(name, n.form, false, in)
 		streaming := "nil"
-		if len(n.form.Results) > 0 {
+		if hasWide(n.form) {
 			streaming = n.name + "Streaming" + suffix
 			f.fused(streaming, n.form, true, in)
 		}
@@ -105,12 +105,8 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 	fmt.Fprintf(table, "},\nPrimitives: []Primitive[%v]{\n", f.goType())
 	for _, o := range primitives() {
 		name := goName("primitive "+o.name()) + suffix // kernels have the names of operations too
-		f.primitive(name, o.form)
-		inner := ""
-		if o.inner != 0 {
-			inner = ", Inner: kernels.Op" + exported(o.inner)
-		}
-		fmt.Fprintf(table, "{Op: kernels.Op%s%s, Run: %s},\n", exported(o.op), inner, name)
+		f.primitive(name, o.form, "a", "b", "c")
+		o.entry(table, name)
 	}
 	table.WriteString("},\n")
 	for _, n := range sums() {
@@ -123,7 +119,23 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 	f.repeatWide("repeatWide" + suffix)
 	f.repeatNarrow("repeatNarrow" + suffix)
 	fmt.Fprintf(table, "Stream: stream%s,\nFence: fence%s,\n", suffix, suffix)
-	fmt.Fprintf(table, "AddRows: addRows%s,\nWidth: %d,\nRepeatWide: repeatWide%s,\nRepeatNarrow: repeatNarrow%s,\n}", suffix, f.width, suffix, suffix)
+	fmt.Fprintf(table, "AddRows: addRows%s,\nWidth: %d,\nRepeatWide: repeatWide%s,\nRepeatNarrow: repeatNarrow%s,\n", suffix, f.width, suffix, suffix)
+	fmt.Fprintf(table, "Narrowings: []Narrowing[%v]{\n", f.goType())
+	for _, o := range narrowings() {
+		name := goName("narrow "+o.name()) + suffix
+		f.primitive(name, o.form, "a", "b")
+		o.entry(table, name)
+	}
+	table.WriteString("},\n}")
+}
+
+// entry writes the operation's row of a table.
+func (o operation) entry(table *strings.Builder, run string) {
+	inner := ""
+	if o.inner != 0 {
+		inner = ", Inner: kernels.Op" + exported(o.inner)
+	}
+	fmt.Fprintf(table, "{Op: kernels.Op%s%s, Run: %s},\n", exported(o.op), inner, run)
 }
 
 func exported(op kernels.Op) string {

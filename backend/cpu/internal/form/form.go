@@ -42,6 +42,9 @@ type Form struct {
 	Sums     []Sum
 }
 
+// Narrow reports whether a result is of truth values, which are stored as bytes.
+func (f Form) Narrow(result int) bool { return f.Nodes[f.Results[result]].Type == kernels.Bool }
+
 // Origin says where the operands, results and sums of a form are in the plan
 // that it was taken from.
 type Origin struct {
@@ -76,7 +79,9 @@ func Of(plan *kernels.Plan, p kernels.Pass) (Form, Origin, bool) {
 			}
 			n = kernels.Node{Op: kernels.OpInput, Index: i}
 		}
-		n.Type = 0 // says nothing of the value
+		if n.Type != kernels.Bool {
+			n.Type = 0 // says nothing of the value
+		}
 		f.Nodes = append(f.Nodes, n)
 	}
 	for _, st := range p.Stores {
@@ -120,8 +125,12 @@ func (f Form) String() string {
 			s.WriteByte(')')
 		}
 	}
-	for _, r := range f.Results {
-		fmt.Fprintf(&s, " store(%d)", r)
+	for i, r := range f.Results {
+		how := "store"
+		if f.Narrow(i) {
+			how = "narrow"
+		}
+		fmt.Fprintf(&s, " %s(%d)", how, r)
 	}
 	for _, sum := range f.Sums {
 		how := "tree"

@@ -74,6 +74,23 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// TestNarrow: results that are truth values are told from those that are numbers.
+func TestNarrow(t *testing.T) {
+	k := kernels.Must(kernels.Define("k", func(k *kernels.Builder) {
+		x, y := k.Input("x"), k.Input("y")
+		less := k.Less(x, y)
+		k.Output("less", less)
+		k.Output("smaller", k.Select(less, x, y))
+	}))
+	f, _ := of(t, plan(t, k, nil), 0)
+	if !f.Narrow(0) || f.Narrow(1) {
+		t.Errorf("of %v truth values are %v and %v", f, f.Narrow(0), f.Narrow(1))
+	}
+	if got, want := f.String(), "s0 s1 less(0,1) select(2,0,1) narrow(2) store(3)"; got != want {
+		t.Errorf("the form is %s, wanted %s", got, want)
+	}
+}
+
 // TestReduced: the sum of an earlier pass is an operand, numbered from the
 // kernel's own on; in a pass over one element all is a stream.
 func TestReduced(t *testing.T) {

@@ -30439,3 +30439,580 @@ last1284:
 end1285:
 	VZEROUPPER
 	RET
+
+// func narrowInputF32AVX2(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowInputF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	XORQ         BX, BX
+
+loop1286:
+	CMPQ         AX, $0x00000020
+	JLT          done1287
+	VMOVUPS      (CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x02, SI
+	VCMPPS       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVQ        X2, (DX)(SI*1)
+	VMOVUPS      32(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x02, SI
+	VCMPPS       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVQ        X2, 8(DX)(SI*1)
+	VMOVUPS      64(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x02, SI
+	VCMPPS       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVQ        X2, 16(DX)(SI*1)
+	VMOVUPS      96(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x02, SI
+	VCMPPS       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVQ        X2, 24(DX)(SI*1)
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x00000020, AX
+	JMP          loop1286
+
+done1287:
+loop1288:
+	CMPQ         AX, $0x00000008
+	JLT          done1289
+	VMOVUPS      (CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x02, SI
+	VCMPPS       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVQ        X2, (DX)(SI*1)
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000008, AX
+	JMP          loop1288
+
+done1289:
+	TESTQ        AX, AX
+	JZ           end1290
+	LEAQ         onesF32AVX2<>+0(SB), SI
+	MOVQ         $0x00000008, DI
+	SUBQ         AX, DI
+	XORQ         AX, AX
+	CMPQ         DI, $0x00000000
+	CMOVQLT      AX, DI
+	VMOVUPS      (SI)(DI*4), Y2
+	VMASKMOVPS   (CX)(BX*1), Y2, Y3
+	MOVQ         BX, AX
+	SHRQ         $0x02, AX
+	VCMPPS       $0x0c, Y1, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VPACKSSDW    X3, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVMSKPS    Y2, CX
+	VMOVQ        X1, BX
+	LEAQ         (DX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1292
+
+byte1291:
+	MOVB BL, (AX)
+	INCQ AX
+	SHRQ $0x08, BX
+	SHRL $0x01, CX
+	JNZ  byte1291
+
+stored1292:
+end1290:
+	VZEROUPPER
+	RET
+
+DATA bytesofoneF32AVX2<>+0(SB)/4, $0x01010101
+GLOBL bytesofoneF32AVX2<>(SB), RODATA|NOPTR, $4
+
+// func narrowLessF32AVX2(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowLessF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1293:
+	CMPQ         AX, $0x00000020
+	JLT          done1294
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	VMOVUPS      32(CX)(SI*1), Y1
+	VMOVUPS      32(DX)(SI*1), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 8(BX)(DI*1)
+	VMOVUPS      64(CX)(SI*1), Y1
+	VMOVUPS      64(DX)(SI*1), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 16(BX)(DI*1)
+	VMOVUPS      96(CX)(SI*1), Y1
+	VMOVUPS      96(DX)(SI*1), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 24(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000020, AX
+	JMP          loop1293
+
+done1294:
+loop1295:
+	CMPQ         AX, $0x00000008
+	JLT          done1296
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, AX
+	JMP          loop1295
+
+done1296:
+	TESTQ        AX, AX
+	JZ           end1297
+	LEAQ         onesF32AVX2<>+0(SB), DI
+	MOVQ         $0x00000008, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*4), Y1
+	VMASKMOVPS   (CX)(SI*1), Y1, Y2
+	VMASKMOVPS   (DX)(SI*1), Y1, Y3
+	VCMPPS       $0x11, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x02, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPS    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1299
+
+byte1298:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1298
+
+stored1299:
+end1297:
+	VZEROUPPER
+	RET
+
+// func narrowLessEqualF32AVX2(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowLessEqualF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1300:
+	CMPQ         AX, $0x00000020
+	JLT          done1301
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	VMOVUPS      32(CX)(SI*1), Y1
+	VMOVUPS      32(DX)(SI*1), Y2
+	VCMPPS       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 8(BX)(DI*1)
+	VMOVUPS      64(CX)(SI*1), Y1
+	VMOVUPS      64(DX)(SI*1), Y2
+	VCMPPS       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 16(BX)(DI*1)
+	VMOVUPS      96(CX)(SI*1), Y1
+	VMOVUPS      96(DX)(SI*1), Y2
+	VCMPPS       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 24(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000020, AX
+	JMP          loop1300
+
+done1301:
+loop1302:
+	CMPQ         AX, $0x00000008
+	JLT          done1303
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, AX
+	JMP          loop1302
+
+done1303:
+	TESTQ        AX, AX
+	JZ           end1304
+	LEAQ         onesF32AVX2<>+0(SB), DI
+	MOVQ         $0x00000008, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*4), Y1
+	VMASKMOVPS   (CX)(SI*1), Y1, Y2
+	VMASKMOVPS   (DX)(SI*1), Y1, Y3
+	VCMPPS       $0x12, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x02, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPS    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1306
+
+byte1305:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1305
+
+stored1306:
+end1304:
+	VZEROUPPER
+	RET
+
+// func narrowEqualF32AVX2(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowEqualF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1307:
+	CMPQ         AX, $0x00000020
+	JLT          done1308
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	VMOVUPS      32(CX)(SI*1), Y1
+	VMOVUPS      32(DX)(SI*1), Y2
+	VCMPPS       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 8(BX)(DI*1)
+	VMOVUPS      64(CX)(SI*1), Y1
+	VMOVUPS      64(DX)(SI*1), Y2
+	VCMPPS       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 16(BX)(DI*1)
+	VMOVUPS      96(CX)(SI*1), Y1
+	VMOVUPS      96(DX)(SI*1), Y2
+	VCMPPS       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, 24(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000020, AX
+	JMP          loop1307
+
+done1308:
+loop1309:
+	CMPQ         AX, $0x00000008
+	JLT          done1310
+	VMOVUPS      (CX)(SI*1), Y1
+	VMOVUPS      (DX)(SI*1), Y2
+	VCMPPS       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVQ        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, AX
+	JMP          loop1309
+
+done1310:
+	TESTQ        AX, AX
+	JZ           end1311
+	LEAQ         onesF32AVX2<>+0(SB), DI
+	MOVQ         $0x00000008, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*4), Y1
+	VMASKMOVPS   (CX)(SI*1), Y1, Y2
+	VMASKMOVPS   (DX)(SI*1), Y1, Y3
+	VCMPPS       $0x00, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x02, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPS    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1313
+
+byte1312:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1312
+
+stored1313:
+end1311:
+	VZEROUPPER
+	RET
+
+// func narrowNotOfEqualF32AVX2(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowNotOfEqualF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX2<>+0(SB), Y0
+	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         SI, SI
+
+loop1314:
+	CMPQ         AX, $0x00000020
+	JLT          done1315
+	VMOVUPS      (CX)(SI*1), Y3
+	VMOVUPS      (DX)(SI*1), Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VANDPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VCMPPS       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVQ        X3, (BX)(DI*1)
+	VMOVUPS      32(CX)(SI*1), Y3
+	VMOVUPS      32(DX)(SI*1), Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VANDPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VCMPPS       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVQ        X3, 8(BX)(DI*1)
+	VMOVUPS      64(CX)(SI*1), Y3
+	VMOVUPS      64(DX)(SI*1), Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VANDPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VCMPPS       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVQ        X3, 16(BX)(DI*1)
+	VMOVUPS      96(CX)(SI*1), Y3
+	VMOVUPS      96(DX)(SI*1), Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VANDPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VCMPPS       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVQ        X3, 24(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000020, AX
+	JMP          loop1314
+
+done1315:
+loop1316:
+	CMPQ         AX, $0x00000008
+	JLT          done1317
+	VMOVUPS      (CX)(SI*1), Y3
+	VMOVUPS      (DX)(SI*1), Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VANDPS       Y3, Y0, Y3
+	VSUBPS       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x02, DI
+	VCMPPS       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVQ        X3, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, AX
+	JMP          loop1316
+
+done1317:
+	TESTQ        AX, AX
+	JZ           end1318
+	LEAQ         onesF32AVX2<>+0(SB), DI
+	MOVQ         $0x00000008, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*4), Y3
+	VMASKMOVPS   (CX)(SI*1), Y3, Y4
+	VMASKMOVPS   (DX)(SI*1), Y3, Y5
+	VCMPPS       $0x00, Y5, Y4, Y4
+	VANDPS       Y4, Y0, Y4
+	VSUBPS       Y4, Y0, Y0
+	MOVQ         SI, AX
+	SHRQ         $0x02, AX
+	VCMPPS       $0x0c, Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VPACKSSDW    X2, X0, X0
+	VPACKSSWB    X0, X0, X0
+	VPAND        X1, X0, X0
+	VMOVMSKPS    Y3, CX
+	VMOVQ        X0, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1320
+
+byte1319:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1319
+
+stored1320:
+end1318:
+	VZEROUPPER
+	RET

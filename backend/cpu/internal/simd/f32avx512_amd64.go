@@ -1015,3 +1015,28 @@ func repeatWideF32AVX512(dst *float32, x *float32, n int, rows int)
 //
 //go:noescape
 func repeatNarrowF32AVX512(dst *float32, x *float32, table *int32, n int, phase int, vectors int)
+
+// narrowInputF32AVX512 computes s0 narrow(0).
+//
+//go:noescape
+func narrowInputF32AVX512(dst *uint8, a *float32, b *float32, n int)
+
+// narrowLessF32AVX512 computes s0 s1 less(0,1) narrow(2).
+//
+//go:noescape
+func narrowLessF32AVX512(dst *uint8, a *float32, b *float32, n int)
+
+// narrowLessEqualF32AVX512 computes s0 s1 less_equal(0,1) narrow(2).
+//
+//go:noescape
+func narrowLessEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)
+
+// narrowEqualF32AVX512 computes s0 s1 equal(0,1) narrow(2).
+//
+//go:noescape
+func narrowEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)
+
+// narrowNotOfEqualF32AVX512 computes s0 s1 equal(0,1) not(2) narrow(3).
+//
+//go:noescape
+func narrowNotOfEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)

@@ -30765,3 +30765,425 @@ last1183:
 end1184:
 	VZEROUPPER
 	RET
+
+// func narrowInputF32AVX512(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowInputF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
+	VXORPS       Z1, Z1, Z1
+	XORQ         BX, BX
+
+loop1185:
+	CMPQ       AX, $0x00000040
+	JLT        done1186
+	VMOVUPS    (CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x02, SI
+	VCMPPS     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVDQU8   X2, (DX)(SI*1)
+	VMOVUPS    64(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x02, SI
+	VCMPPS     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVDQU8   X2, 16(DX)(SI*1)
+	VMOVUPS    128(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x02, SI
+	VCMPPS     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVDQU8   X2, 32(DX)(SI*1)
+	VMOVUPS    192(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x02, SI
+	VCMPPS     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVDQU8   X2, 48(DX)(SI*1)
+	ADDQ       $0x00000100, BX
+	SUBQ       $0x00000040, AX
+	JMP        loop1185
+
+done1186:
+loop1187:
+	CMPQ       AX, $0x00000010
+	JLT        done1188
+	VMOVUPS    (CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x02, SI
+	VCMPPS     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVDQU8   X2, (DX)(SI*1)
+	ADDQ       $0x00000040, BX
+	SUBQ       $0x00000010, AX
+	JMP        loop1187
+
+done1188:
+	TESTQ      AX, AX
+	JZ         end1189
+	MOVQ       $0x00000010, SI
+	CMPQ       AX, SI
+	CMOVQGT    SI, AX
+	MOVQ       $-1, SI
+	BZHIQ      AX, SI, SI
+	KMOVQ      SI, K1
+	VMOVUPS.Z  (CX)(BX*1), K1, Z2
+	MOVQ       BX, AX
+	SHRQ       $0x02, AX
+	VCMPPS     $0x0c, Z1, Z2, K2
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (DX)(AX*1)
+
+end1189:
+	VZEROUPPER
+	RET
+
+DATA bytesofoneF32AVX512<>+0(SB)/4, $0x01010101
+GLOBL bytesofoneF32AVX512<>(SB), RODATA|NOPTR, $4
+
+// func narrowLessF32AVX512(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowLessF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1190:
+	CMPQ       AX, $0x00000040
+	JLT        done1191
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	VMOVUPS    64(CX)(SI*1), Z1
+	VMOVUPS    64(DX)(SI*1), Z2
+	VCMPPS     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 16(BX)(DI*1)
+	VMOVUPS    128(CX)(SI*1), Z1
+	VMOVUPS    128(DX)(SI*1), Z2
+	VCMPPS     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 32(BX)(DI*1)
+	VMOVUPS    192(CX)(SI*1), Z1
+	VMOVUPS    192(DX)(SI*1), Z2
+	VCMPPS     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 48(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, AX
+	JMP        loop1190
+
+done1191:
+loop1192:
+	CMPQ       AX, $0x00000010
+	JLT        done1193
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, AX
+	JMP        loop1192
+
+done1193:
+	TESTQ      AX, AX
+	JZ         end1194
+	MOVQ       $0x00000010, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPS.Z  (CX)(SI*1), K1, Z1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z2
+	VCMPPS     $0x11, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x02, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1194:
+	VZEROUPPER
+	RET
+
+// func narrowLessEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowLessEqualF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1195:
+	CMPQ       AX, $0x00000040
+	JLT        done1196
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	VMOVUPS    64(CX)(SI*1), Z1
+	VMOVUPS    64(DX)(SI*1), Z2
+	VCMPPS     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 16(BX)(DI*1)
+	VMOVUPS    128(CX)(SI*1), Z1
+	VMOVUPS    128(DX)(SI*1), Z2
+	VCMPPS     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 32(BX)(DI*1)
+	VMOVUPS    192(CX)(SI*1), Z1
+	VMOVUPS    192(DX)(SI*1), Z2
+	VCMPPS     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 48(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, AX
+	JMP        loop1195
+
+done1196:
+loop1197:
+	CMPQ       AX, $0x00000010
+	JLT        done1198
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, AX
+	JMP        loop1197
+
+done1198:
+	TESTQ      AX, AX
+	JZ         end1199
+	MOVQ       $0x00000010, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPS.Z  (CX)(SI*1), K1, Z1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z2
+	VCMPPS     $0x12, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x02, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1199:
+	VZEROUPPER
+	RET
+
+// func narrowEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowEqualF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1200:
+	CMPQ       AX, $0x00000040
+	JLT        done1201
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	VMOVUPS    64(CX)(SI*1), Z1
+	VMOVUPS    64(DX)(SI*1), Z2
+	VCMPPS     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 16(BX)(DI*1)
+	VMOVUPS    128(CX)(SI*1), Z1
+	VMOVUPS    128(DX)(SI*1), Z2
+	VCMPPS     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 32(BX)(DI*1)
+	VMOVUPS    192(CX)(SI*1), Z1
+	VMOVUPS    192(DX)(SI*1), Z2
+	VCMPPS     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, 48(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, AX
+	JMP        loop1200
+
+done1201:
+loop1202:
+	CMPQ       AX, $0x00000010
+	JLT        done1203
+	VMOVUPS    (CX)(SI*1), Z1
+	VMOVUPS    (DX)(SI*1), Z2
+	VCMPPS     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVDQU8   X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, AX
+	JMP        loop1202
+
+done1203:
+	TESTQ      AX, AX
+	JZ         end1204
+	MOVQ       $0x00000010, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPS.Z  (CX)(SI*1), K1, Z1
+	VMOVUPS.Z  (DX)(SI*1), K1, Z2
+	VCMPPS     $0x00, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x02, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1204:
+	VZEROUPPER
+	RET
+
+// func narrowNotOfEqualF32AVX512(dst *uint8, a *float32, b *float32, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowNotOfEqualF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSS oneF32AVX512<>+0(SB), Z0
+	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z1
+	VXORPS       Z2, Z2, Z2
+	XORQ         SI, SI
+
+loop1205:
+	CMPQ       AX, $0x00000040
+	JLT        done1206
+	VMOVUPS    (CX)(SI*1), Z3
+	VMOVUPS    (DX)(SI*1), Z4
+	VCMPPS     $0x00, Z4, Z3, K1
+	VMOVUPS.Z  Z0, K1, Z3
+	VSUBPS     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VCMPPS     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVDQU8   X3, (BX)(DI*1)
+	VMOVUPS    64(CX)(SI*1), Z3
+	VMOVUPS    64(DX)(SI*1), Z4
+	VCMPPS     $0x00, Z4, Z3, K1
+	VMOVUPS.Z  Z0, K1, Z3
+	VSUBPS     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VCMPPS     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVDQU8   X3, 16(BX)(DI*1)
+	VMOVUPS    128(CX)(SI*1), Z3
+	VMOVUPS    128(DX)(SI*1), Z4
+	VCMPPS     $0x00, Z4, Z3, K1
+	VMOVUPS.Z  Z0, K1, Z3
+	VSUBPS     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VCMPPS     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVDQU8   X3, 32(BX)(DI*1)
+	VMOVUPS    192(CX)(SI*1), Z3
+	VMOVUPS    192(DX)(SI*1), Z4
+	VCMPPS     $0x00, Z4, Z3, K1
+	VMOVUPS.Z  Z0, K1, Z3
+	VSUBPS     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VCMPPS     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVDQU8   X3, 48(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, AX
+	JMP        loop1205
+
+done1206:
+loop1207:
+	CMPQ       AX, $0x00000010
+	JLT        done1208
+	VMOVUPS    (CX)(SI*1), Z3
+	VMOVUPS    (DX)(SI*1), Z4
+	VCMPPS     $0x00, Z4, Z3, K1
+	VMOVUPS.Z  Z0, K1, Z3
+	VSUBPS     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x02, DI
+	VCMPPS     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVDQU8   X3, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, AX
+	JMP        loop1207
+
+done1208:
+	TESTQ      AX, AX
+	JZ         end1209
+	MOVQ       $0x00000010, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPS.Z  (CX)(SI*1), K1, Z3
+	VMOVUPS.Z  (DX)(SI*1), K1, Z4
+	VCMPPS     $0x00, Z4, Z3, K2
+	VMOVUPS.Z  Z0, K2, Z3
+	VSUBPS     Z3, Z0, Z0
+	MOVQ       SI, AX
+	SHRQ       $0x02, AX
+	VCMPPS     $0x0c, Z2, Z0, K2
+	VMOVDQU8.Z X1, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1209:
+	VZEROUPPER
+	RET

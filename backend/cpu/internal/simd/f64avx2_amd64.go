@@ -1015,3 +1015,28 @@ func repeatWideF64AVX2(dst *float64, x *float64, n int, rows int)
 //
 //go:noescape
 func repeatNarrowF64AVX2(dst *float64, x *float64, table *int32, n int, phase int, vectors int)
+
+// narrowInputF64AVX2 computes s0 narrow(0).
+//
+//go:noescape
+func narrowInputF64AVX2(dst *uint8, a *float64, b *float64, n int)
+
+// narrowLessF64AVX2 computes s0 s1 less(0,1) narrow(2).
+//
+//go:noescape
+func narrowLessF64AVX2(dst *uint8, a *float64, b *float64, n int)
+
+// narrowLessEqualF64AVX2 computes s0 s1 less_equal(0,1) narrow(2).
+//
+//go:noescape
+func narrowLessEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)
+
+// narrowEqualF64AVX2 computes s0 s1 equal(0,1) narrow(2).
+//
+//go:noescape
+func narrowEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)
+
+// narrowNotOfEqualF64AVX2 computes s0 s1 equal(0,1) not(2) narrow(3).
+//
+//go:noescape
+func narrowNotOfEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)

@@ -29433,3 +29433,610 @@ last1280:
 end1281:
 	VZEROUPPER
 	RET
+
+// func narrowInputF64AVX2(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowInputF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	XORQ         BX, BX
+
+loop1282:
+	CMPQ         AX, $0x00000010
+	JLT          done1283
+	VMOVUPD      (CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	VCMPPD       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVD        X2, (DX)(SI*1)
+	VMOVUPD      32(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	VCMPPD       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVD        X2, 4(DX)(SI*1)
+	VMOVUPD      64(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	VCMPPD       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVD        X2, 8(DX)(SI*1)
+	VMOVUPD      96(CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	VCMPPD       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVD        X2, 12(DX)(SI*1)
+	ADDQ         $0x00000080, BX
+	SUBQ         $0x00000010, AX
+	JMP          loop1282
+
+done1283:
+loop1284:
+	CMPQ         AX, $0x00000004
+	JLT          done1285
+	VMOVUPD      (CX)(BX*1), Y2
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	VCMPPD       $0x0c, Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVD        X2, (DX)(SI*1)
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000004, AX
+	JMP          loop1284
+
+done1285:
+	TESTQ        AX, AX
+	JZ           end1286
+	LEAQ         onesF64AVX2<>+0(SB), SI
+	MOVQ         $0x00000004, DI
+	SUBQ         AX, DI
+	XORQ         AX, AX
+	CMPQ         DI, $0x00000000
+	CMOVQLT      AX, DI
+	VMOVUPS      (SI)(DI*8), Y2
+	VMASKMOVPD   (CX)(BX*1), Y2, Y3
+	MOVQ         BX, AX
+	SHRQ         $0x03, AX
+	VCMPPD       $0x0c, Y1, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VSHUFPS      $0x88, X3, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVMSKPD    Y2, CX
+	VMOVQ        X1, BX
+	LEAQ         (DX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1288
+
+byte1287:
+	MOVB BL, (AX)
+	INCQ AX
+	SHRQ $0x08, BX
+	SHRL $0x01, CX
+	JNZ  byte1287
+
+stored1288:
+end1286:
+	VZEROUPPER
+	RET
+
+DATA bytesofoneF64AVX2<>+0(SB)/8, $0x0101010101010101
+GLOBL bytesofoneF64AVX2<>(SB), RODATA|NOPTR, $8
+
+// func narrowLessF64AVX2(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowLessF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1289:
+	CMPQ         AX, $0x00000010
+	JLT          done1290
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	VMOVUPD      32(CX)(SI*1), Y1
+	VMOVUPD      32(DX)(SI*1), Y2
+	VCMPPD       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 4(BX)(DI*1)
+	VMOVUPD      64(CX)(SI*1), Y1
+	VMOVUPD      64(DX)(SI*1), Y2
+	VCMPPD       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 8(BX)(DI*1)
+	VMOVUPD      96(CX)(SI*1), Y1
+	VMOVUPD      96(DX)(SI*1), Y2
+	VCMPPD       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 12(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000010, AX
+	JMP          loop1289
+
+done1290:
+loop1291:
+	CMPQ         AX, $0x00000004
+	JLT          done1292
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x11, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, AX
+	JMP          loop1291
+
+done1292:
+	TESTQ        AX, AX
+	JZ           end1293
+	LEAQ         onesF64AVX2<>+0(SB), DI
+	MOVQ         $0x00000004, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*8), Y1
+	VMASKMOVPD   (CX)(SI*1), Y1, Y2
+	VMASKMOVPD   (DX)(SI*1), Y1, Y3
+	VCMPPD       $0x11, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x03, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPD    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1295
+
+byte1294:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1294
+
+stored1295:
+end1293:
+	VZEROUPPER
+	RET
+
+// func narrowLessEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowLessEqualF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1296:
+	CMPQ         AX, $0x00000010
+	JLT          done1297
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	VMOVUPD      32(CX)(SI*1), Y1
+	VMOVUPD      32(DX)(SI*1), Y2
+	VCMPPD       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 4(BX)(DI*1)
+	VMOVUPD      64(CX)(SI*1), Y1
+	VMOVUPD      64(DX)(SI*1), Y2
+	VCMPPD       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 8(BX)(DI*1)
+	VMOVUPD      96(CX)(SI*1), Y1
+	VMOVUPD      96(DX)(SI*1), Y2
+	VCMPPD       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 12(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000010, AX
+	JMP          loop1296
+
+done1297:
+loop1298:
+	CMPQ         AX, $0x00000004
+	JLT          done1299
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x12, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, AX
+	JMP          loop1298
+
+done1299:
+	TESTQ        AX, AX
+	JZ           end1300
+	LEAQ         onesF64AVX2<>+0(SB), DI
+	MOVQ         $0x00000004, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*8), Y1
+	VMASKMOVPD   (CX)(SI*1), Y1, Y2
+	VMASKMOVPD   (DX)(SI*1), Y1, Y3
+	VCMPPD       $0x12, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x03, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPD    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1302
+
+byte1301:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1301
+
+stored1302:
+end1300:
+	VZEROUPPER
+	RET
+
+// func narrowEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowEqualF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
+	XORQ         SI, SI
+
+loop1303:
+	CMPQ         AX, $0x00000010
+	JLT          done1304
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	VMOVUPD      32(CX)(SI*1), Y1
+	VMOVUPD      32(DX)(SI*1), Y2
+	VCMPPD       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 4(BX)(DI*1)
+	VMOVUPD      64(CX)(SI*1), Y1
+	VMOVUPD      64(DX)(SI*1), Y2
+	VCMPPD       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 8(BX)(DI*1)
+	VMOVUPD      96(CX)(SI*1), Y1
+	VMOVUPD      96(DX)(SI*1), Y2
+	VCMPPD       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, 12(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000010, AX
+	JMP          loop1303
+
+done1304:
+loop1305:
+	CMPQ         AX, $0x00000004
+	JLT          done1306
+	VMOVUPD      (CX)(SI*1), Y1
+	VMOVUPD      (DX)(SI*1), Y2
+	VCMPPD       $0x00, Y2, Y1, Y1
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VEXTRACTF128 $0x01, Y1, X2
+	VSHUFPS      $0x88, X2, X1, X1
+	VPACKSSDW    X1, X1, X1
+	VPACKSSWB    X1, X1, X1
+	VPAND        X0, X1, X1
+	VMOVD        X1, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, AX
+	JMP          loop1305
+
+done1306:
+	TESTQ        AX, AX
+	JZ           end1307
+	LEAQ         onesF64AVX2<>+0(SB), DI
+	MOVQ         $0x00000004, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*8), Y1
+	VMASKMOVPD   (CX)(SI*1), Y1, Y2
+	VMASKMOVPD   (DX)(SI*1), Y1, Y3
+	VCMPPD       $0x00, Y3, Y2, Y2
+	MOVQ         SI, AX
+	SHRQ         $0x03, AX
+	VEXTRACTF128 $0x01, Y2, X3
+	VSHUFPS      $0x88, X3, X2, X2
+	VPACKSSDW    X2, X2, X2
+	VPACKSSWB    X2, X2, X2
+	VPAND        X0, X2, X2
+	VMOVMSKPD    Y1, CX
+	VMOVQ        X2, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1309
+
+byte1308:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1308
+
+stored1309:
+end1307:
+	VZEROUPPER
+	RET
+
+// func narrowNotOfEqualF64AVX2(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, CMOV
+TEXT ·narrowNotOfEqualF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX2<>+0(SB), Y0
+	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         SI, SI
+
+loop1310:
+	CMPQ         AX, $0x00000010
+	JLT          done1311
+	VMOVUPD      (CX)(SI*1), Y3
+	VMOVUPD      (DX)(SI*1), Y4
+	VCMPPD       $0x00, Y4, Y3, Y3
+	VANDPD       Y3, Y0, Y3
+	VSUBPD       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VCMPPD       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VPACKSSDW    X3, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVD        X3, (BX)(DI*1)
+	VMOVUPD      32(CX)(SI*1), Y3
+	VMOVUPD      32(DX)(SI*1), Y4
+	VCMPPD       $0x00, Y4, Y3, Y3
+	VANDPD       Y3, Y0, Y3
+	VSUBPD       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VCMPPD       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VPACKSSDW    X3, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVD        X3, 4(BX)(DI*1)
+	VMOVUPD      64(CX)(SI*1), Y3
+	VMOVUPD      64(DX)(SI*1), Y4
+	VCMPPD       $0x00, Y4, Y3, Y3
+	VANDPD       Y3, Y0, Y3
+	VSUBPD       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VCMPPD       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VPACKSSDW    X3, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVD        X3, 8(BX)(DI*1)
+	VMOVUPD      96(CX)(SI*1), Y3
+	VMOVUPD      96(DX)(SI*1), Y4
+	VCMPPD       $0x00, Y4, Y3, Y3
+	VANDPD       Y3, Y0, Y3
+	VSUBPD       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VCMPPD       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VPACKSSDW    X3, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVD        X3, 12(BX)(DI*1)
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x00000010, AX
+	JMP          loop1310
+
+done1311:
+loop1312:
+	CMPQ         AX, $0x00000004
+	JLT          done1313
+	VMOVUPD      (CX)(SI*1), Y3
+	VMOVUPD      (DX)(SI*1), Y4
+	VCMPPD       $0x00, Y4, Y3, Y3
+	VANDPD       Y3, Y0, Y3
+	VSUBPD       Y3, Y0, Y3
+	MOVQ         SI, DI
+	SHRQ         $0x03, DI
+	VCMPPD       $0x0c, Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VSHUFPS      $0x88, X4, X3, X3
+	VPACKSSDW    X3, X3, X3
+	VPACKSSWB    X3, X3, X3
+	VPAND        X1, X3, X3
+	VMOVD        X3, (BX)(DI*1)
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, AX
+	JMP          loop1312
+
+done1313:
+	TESTQ        AX, AX
+	JZ           end1314
+	LEAQ         onesF64AVX2<>+0(SB), DI
+	MOVQ         $0x00000004, R8
+	SUBQ         AX, R8
+	XORQ         AX, AX
+	CMPQ         R8, $0x00000000
+	CMOVQLT      AX, R8
+	VMOVUPS      (DI)(R8*8), Y3
+	VMASKMOVPD   (CX)(SI*1), Y3, Y4
+	VMASKMOVPD   (DX)(SI*1), Y3, Y5
+	VCMPPD       $0x00, Y5, Y4, Y4
+	VANDPD       Y4, Y0, Y4
+	VSUBPD       Y4, Y0, Y0
+	MOVQ         SI, AX
+	SHRQ         $0x03, AX
+	VCMPPD       $0x0c, Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X2
+	VSHUFPS      $0x88, X2, X0, X0
+	VPACKSSDW    X0, X0, X0
+	VPACKSSWB    X0, X0, X0
+	VPAND        X1, X0, X0
+	VMOVMSKPD    Y3, CX
+	VMOVQ        X0, DX
+	LEAQ         (BX)(AX*1), AX
+	TESTL        CX, CX
+	JZ           stored1316
+
+byte1315:
+	MOVB DL, (AX)
+	INCQ AX
+	SHRQ $0x08, DX
+	SHRL $0x01, CX
+	JNZ  byte1315
+
+stored1316:
+end1314:
+	VZEROUPPER
+	RET

@@ -31723,3 +31723,425 @@ last1183:
 end1184:
 	VZEROUPPER
 	RET
+
+// func narrowInputF64AVX512(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowInputF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         dst+0(FP), DX
+	VBROADCASTSD bytesofoneF64AVX512<>+0(SB), Z0
+	VXORPS       Z1, Z1, Z1
+	XORQ         BX, BX
+
+loop1185:
+	CMPQ       AX, $0x00000020
+	JLT        done1186
+	VMOVUPD    (CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x03, SI
+	VCMPPD     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVQ      X2, (DX)(SI*1)
+	VMOVUPD    64(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x03, SI
+	VCMPPD     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVQ      X2, 8(DX)(SI*1)
+	VMOVUPD    128(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x03, SI
+	VCMPPD     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVQ      X2, 16(DX)(SI*1)
+	VMOVUPD    192(CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x03, SI
+	VCMPPD     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVQ      X2, 24(DX)(SI*1)
+	ADDQ       $0x00000100, BX
+	SUBQ       $0x00000020, AX
+	JMP        loop1185
+
+done1186:
+loop1187:
+	CMPQ       AX, $0x00000008
+	JLT        done1188
+	VMOVUPD    (CX)(BX*1), Z2
+	MOVQ       BX, SI
+	SHRQ       $0x03, SI
+	VCMPPD     $0x0c, Z1, Z2, K1
+	VMOVDQU8.Z X0, K1, X2
+	VMOVQ      X2, (DX)(SI*1)
+	ADDQ       $0x00000040, BX
+	SUBQ       $0x00000008, AX
+	JMP        loop1187
+
+done1188:
+	TESTQ      AX, AX
+	JZ         end1189
+	MOVQ       $0x00000008, SI
+	CMPQ       AX, SI
+	CMOVQGT    SI, AX
+	MOVQ       $-1, SI
+	BZHIQ      AX, SI, SI
+	KMOVQ      SI, K1
+	VMOVUPD.Z  (CX)(BX*1), K1, Z2
+	MOVQ       BX, AX
+	SHRQ       $0x03, AX
+	VCMPPD     $0x0c, Z1, Z2, K2
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (DX)(AX*1)
+
+end1189:
+	VZEROUPPER
+	RET
+
+DATA bytesofoneF64AVX512<>+0(SB)/8, $0x0101010101010101
+GLOBL bytesofoneF64AVX512<>(SB), RODATA|NOPTR, $8
+
+// func narrowLessF64AVX512(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowLessF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1190:
+	CMPQ       AX, $0x00000020
+	JLT        done1191
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	VMOVUPD    64(CX)(SI*1), Z1
+	VMOVUPD    64(DX)(SI*1), Z2
+	VCMPPD     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 8(BX)(DI*1)
+	VMOVUPD    128(CX)(SI*1), Z1
+	VMOVUPD    128(DX)(SI*1), Z2
+	VCMPPD     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 16(BX)(DI*1)
+	VMOVUPD    192(CX)(SI*1), Z1
+	VMOVUPD    192(DX)(SI*1), Z2
+	VCMPPD     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 24(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000020, AX
+	JMP        loop1190
+
+done1191:
+loop1192:
+	CMPQ       AX, $0x00000008
+	JLT        done1193
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x11, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000008, AX
+	JMP        loop1192
+
+done1193:
+	TESTQ      AX, AX
+	JZ         end1194
+	MOVQ       $0x00000008, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPD.Z  (CX)(SI*1), K1, Z1
+	VMOVUPD.Z  (DX)(SI*1), K1, Z2
+	VCMPPD     $0x11, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x03, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1194:
+	VZEROUPPER
+	RET
+
+// func narrowLessEqualF64AVX512(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowLessEqualF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1195:
+	CMPQ       AX, $0x00000020
+	JLT        done1196
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	VMOVUPD    64(CX)(SI*1), Z1
+	VMOVUPD    64(DX)(SI*1), Z2
+	VCMPPD     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 8(BX)(DI*1)
+	VMOVUPD    128(CX)(SI*1), Z1
+	VMOVUPD    128(DX)(SI*1), Z2
+	VCMPPD     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 16(BX)(DI*1)
+	VMOVUPD    192(CX)(SI*1), Z1
+	VMOVUPD    192(DX)(SI*1), Z2
+	VCMPPD     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 24(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000020, AX
+	JMP        loop1195
+
+done1196:
+loop1197:
+	CMPQ       AX, $0x00000008
+	JLT        done1198
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x12, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000008, AX
+	JMP        loop1197
+
+done1198:
+	TESTQ      AX, AX
+	JZ         end1199
+	MOVQ       $0x00000008, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPD.Z  (CX)(SI*1), K1, Z1
+	VMOVUPD.Z  (DX)(SI*1), K1, Z2
+	VCMPPD     $0x12, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x03, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1199:
+	VZEROUPPER
+	RET
+
+// func narrowEqualF64AVX512(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowEqualF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD bytesofoneF64AVX512<>+0(SB), Z0
+	XORQ         SI, SI
+
+loop1200:
+	CMPQ       AX, $0x00000020
+	JLT        done1201
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	VMOVUPD    64(CX)(SI*1), Z1
+	VMOVUPD    64(DX)(SI*1), Z2
+	VCMPPD     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 8(BX)(DI*1)
+	VMOVUPD    128(CX)(SI*1), Z1
+	VMOVUPD    128(DX)(SI*1), Z2
+	VCMPPD     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 16(BX)(DI*1)
+	VMOVUPD    192(CX)(SI*1), Z1
+	VMOVUPD    192(DX)(SI*1), Z2
+	VCMPPD     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, 24(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000020, AX
+	JMP        loop1200
+
+done1201:
+loop1202:
+	CMPQ       AX, $0x00000008
+	JLT        done1203
+	VMOVUPD    (CX)(SI*1), Z1
+	VMOVUPD    (DX)(SI*1), Z2
+	VCMPPD     $0x00, Z2, Z1, K1
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VMOVDQU8.Z X0, K1, X1
+	VMOVQ      X1, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000008, AX
+	JMP        loop1202
+
+done1203:
+	TESTQ      AX, AX
+	JZ         end1204
+	MOVQ       $0x00000008, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPD.Z  (CX)(SI*1), K1, Z1
+	VMOVUPD.Z  (DX)(SI*1), K1, Z2
+	VCMPPD     $0x00, Z2, Z1, K2
+	MOVQ       SI, AX
+	SHRQ       $0x03, AX
+	VMOVDQU8.Z X0, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1204:
+	VZEROUPPER
+	RET
+
+// func narrowNotOfEqualF64AVX512(dst *uint8, a *float64, b *float64, n int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·narrowNotOfEqualF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+24(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         dst+0(FP), BX
+	VBROADCASTSD oneF64AVX512<>+0(SB), Z0
+	VBROADCASTSD bytesofoneF64AVX512<>+0(SB), Z1
+	VXORPS       Z2, Z2, Z2
+	XORQ         SI, SI
+
+loop1205:
+	CMPQ       AX, $0x00000020
+	JLT        done1206
+	VMOVUPD    (CX)(SI*1), Z3
+	VMOVUPD    (DX)(SI*1), Z4
+	VCMPPD     $0x00, Z4, Z3, K1
+	VMOVUPD.Z  Z0, K1, Z3
+	VSUBPD     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VCMPPD     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVQ      X3, (BX)(DI*1)
+	VMOVUPD    64(CX)(SI*1), Z3
+	VMOVUPD    64(DX)(SI*1), Z4
+	VCMPPD     $0x00, Z4, Z3, K1
+	VMOVUPD.Z  Z0, K1, Z3
+	VSUBPD     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VCMPPD     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVQ      X3, 8(BX)(DI*1)
+	VMOVUPD    128(CX)(SI*1), Z3
+	VMOVUPD    128(DX)(SI*1), Z4
+	VCMPPD     $0x00, Z4, Z3, K1
+	VMOVUPD.Z  Z0, K1, Z3
+	VSUBPD     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VCMPPD     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVQ      X3, 16(BX)(DI*1)
+	VMOVUPD    192(CX)(SI*1), Z3
+	VMOVUPD    192(DX)(SI*1), Z4
+	VCMPPD     $0x00, Z4, Z3, K1
+	VMOVUPD.Z  Z0, K1, Z3
+	VSUBPD     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VCMPPD     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVQ      X3, 24(BX)(DI*1)
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000020, AX
+	JMP        loop1205
+
+done1206:
+loop1207:
+	CMPQ       AX, $0x00000008
+	JLT        done1208
+	VMOVUPD    (CX)(SI*1), Z3
+	VMOVUPD    (DX)(SI*1), Z4
+	VCMPPD     $0x00, Z4, Z3, K1
+	VMOVUPD.Z  Z0, K1, Z3
+	VSUBPD     Z3, Z0, Z3
+	MOVQ       SI, DI
+	SHRQ       $0x03, DI
+	VCMPPD     $0x0c, Z2, Z3, K1
+	VMOVDQU8.Z X1, K1, X3
+	VMOVQ      X3, (BX)(DI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000008, AX
+	JMP        loop1207
+
+done1208:
+	TESTQ      AX, AX
+	JZ         end1209
+	MOVQ       $0x00000008, DI
+	CMPQ       AX, DI
+	CMOVQGT    DI, AX
+	MOVQ       $-1, DI
+	BZHIQ      AX, DI, DI
+	KMOVQ      DI, K1
+	VMOVUPD.Z  (CX)(SI*1), K1, Z3
+	VMOVUPD.Z  (DX)(SI*1), K1, Z4
+	VCMPPD     $0x00, Z4, Z3, K2
+	VMOVUPD.Z  Z0, K2, Z3
+	VSUBPD     Z3, Z0, Z0
+	MOVQ       SI, AX
+	SHRQ       $0x03, AX
+	VCMPPD     $0x0c, Z2, Z0, K2
+	VMOVDQU8.Z X1, K2, X0
+	VMOVDQU8   X0, K1, (BX)(AX*1)
+
+end1209:
+	VZEROUPPER
+	RET

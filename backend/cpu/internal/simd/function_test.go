@@ -79,7 +79,7 @@ type function[T kernels.Float] struct {
 	aligned bool
 	// least and most bound the number of elements.
 	least, most int
-	call        func(n int, operands, results []*T, sums []*float64) error
+	call        func(n int, operands []*T, results []unsafe.Pointer, sums []*float64) error
 }
 
 // functions lists the functions of a set that have a form.
@@ -94,10 +94,32 @@ func functions[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 		f := ofOperations[T](name, ops...)
 		f.form.Results = []int{len(f.form.Nodes) - 1}
 		f.most = MaxElements
-		f.call = func(n int, x, results []*T, _ []*float64) error {
+		f.call = func(n int, x []*T, results []unsafe.Pointer, _ []*float64) error {
 			var args [3]*T // nil where the operation has no argument
 			copy(args[:], x)
-			p.Run(results[0], args[0], args[1], args[2], n)
+			p.Run((*T)(results[0]), args[0], args[1], args[2], n)
+			return nil
+		}
+		list = append(list, f)
+	}
+	for _, narrowing := range s.Narrowings {
+		var ops []kernels.Op
+		for _, op := range []kernels.Op{narrowing.Inner, narrowing.Op} {
+			if op != kernels.OpInput {
+				ops = append(ops, op)
+			}
+		}
+		f := ofOperations[T](fmt.Sprint("narrow ", ops), ops...)
+		last := len(f.form.Nodes) - 1
+		f.form.Nodes[last].Type, f.form.Results = kernels.Bool, []int{last}
+		if len(ops) == 0 {
+			f.domains[0] = truth
+		}
+		f.most = MaxElements
+		f.call = func(n int, x []*T, results []unsafe.Pointer, _ []*float64) error {
+			var args [2]*T
+			copy(args[:], x)
+			narrowing.Run((*byte)(results[0]), args[0], args[1], n)
 			return nil
 		}
 		list = append(list, f)
@@ -118,7 +140,7 @@ func functions[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 		if sum.count {
 			f.domains[0] = ternary
 		}
-		f.call = func(n int, x, _ []*T, sums []*float64) error {
+		f.call = func(n int, x []*T, _ []unsafe.Pointer, sums []*float64) error {
 			if !sum.count {
 				*sums[0] = 0
 			}
@@ -140,8 +162,14 @@ func fused[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 		if !ok {
 			t.Fatalf("no kernel has the form %s", entry.Form)
 		}
-		if (entry.Streaming != nil) != (len(fm.Results) > 0) {
-			t.Errorf("%s has %d results; streaming function: %v", entry.Form, len(fm.Results), entry.Streaming != nil)
+		wide := 0
+		for i := range fm.Results {
+			if !fm.Narrow(i) {
+				wide++
+			}
+		}
+		if (entry.Streaming != nil) != (wide > 0) {
+			t.Errorf("%s has %d results of elements; streaming function: %v", entry.Form, wide, entry.Streaming != nil)
 		}
 		f := function[T]{name: entry.Form, form: fm, domains: make([]domain, len(fm.Operands)), most: MaxElements, call: caller[T](entry.Run)}
 		list = append(list, f)
@@ -155,15 +183,13 @@ func fused[T kernels.Float](t *testing.T, s Set[T]) []function[T] {
 
 // caller puts together the Call, which must come back as it was: a pointer
 // moved to behind its array is one that the garbage collector may not meet.
-func caller[T kernels.Float](run func(*Call)) func(int, []*T, []*T, []*float64) error {
-	return func(n int, operands, results []*T, sums []*float64) error {
+func caller[T kernels.Float](run func(*Call)) func(int, []*T, []unsafe.Pointer, []*float64) error {
+	return func(n int, operands []*T, results []unsafe.Pointer, sums []*float64) error {
 		c := Call{N: n, Block: 7} // as a call before may have left it
 		for i, x := range operands {
 			c.Operands[i] = unsafe.Pointer(x)
 		}
-		for i, x := range results {
-			c.Results[i] = unsafe.Pointer(x)
-		}
+		copy(c.Results[:], results)
 		copy(c.Sums[:], sums)
 		before := c
 		run(&c)
@@ -258,9 +284,11 @@ func (f function[T]) compare(s *sample[T], from, n int, at place) error {
 	size := int(unsafe.Sizeof(*new(T)))
 	regions := memory()
 	next := 0 // region
-	var operands, results []array[T]
+	var operands []array[T]
+	var results []func() error // what is wrong with each
 	var sums []array[float64]
-	var operandsAt, resultsAt []*T
+	var operandsAt []*T
+	var resultsAt []unsafe.Pointer
 	var sumsAt []*float64
 	part := func(operand int) []T {
 		if f.form.Operands[operand] == form.Uniform {
@@ -275,13 +303,21 @@ func (f function[T]) compare(s *sample[T], from, n int, at place) error {
 		operands, operandsAt = append(operands, a), append(operandsAt, a.at())
 		next++
 	}
-	for range s.results {
-		start := at(next, n*size)
-		if f.aligned {
-			start &^= Alignment - 1
+	for i, want := range s.results {
+		want = want[from:][:n]
+		if f.form.Narrow(i) {
+			a := put[byte](regions[next], at(next, n), n)
+			results = append(results, func() error { return a.check(narrowed(want)) })
+			resultsAt = append(resultsAt, unsafe.Pointer(a.at()))
+		} else {
+			start := at(next, n*size)
+			if f.aligned {
+				start &^= Alignment - 1
+			}
+			a := put[T](regions[next], start, n)
+			results = append(results, func() error { return a.check(want) })
+			resultsAt = append(resultsAt, unsafe.Pointer(a.at()))
 		}
-		a := put[T](regions[next], start, n)
-		results, resultsAt = append(results, a), append(resultsAt, a.at())
 		next++
 	}
 	for i, sum := range f.form.Sums {
@@ -306,8 +342,8 @@ func (f function[T]) compare(s *sample[T], from, n int, at place) error {
 			return fmt.Errorf("operand %d was changed: %w", i, err)
 		}
 	}
-	for i, a := range results {
-		if err := a.check(s.results[i][from:][:n]); err != nil {
+	for i, check := range results {
+		if err := check(); err != nil {
 			return fmt.Errorf("result %d: %w", i, err)
 		}
 	}
@@ -317,6 +353,15 @@ func (f function[T]) compare(s *sample[T], from, n int, at place) error {
 		}
 	}
 	return nil
+}
+
+// narrowed is truth values as bytes.
+func narrowed[T kernels.Float](x []T) []byte {
+	list := make([]byte, len(x))
+	for i := range x {
+		list[i] = byte(x[i])
+	}
+	return list
 }
 
 // sums is what should be where the sum goes.

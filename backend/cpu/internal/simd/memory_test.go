@@ -47,14 +47,14 @@ var memory = sync.OnceValue(func() (list [MaxOperands + MaxResults + MaxSums]reg
 var canary = bytes.Repeat([]byte{0xa5, 0x5a, 0xc3, 0x3c, 0x96, 0x69, 0x0f}, (MaxElements*8+2*apron)/7+1)
 
 // array is a part of a region.
-type array[T kernels.Float | int32] struct {
+type array[T kernels.Float | int32 | byte] struct {
 	data   []T
 	around []byte // the part with the canaries about it
 	before int    // their number in front
 }
 
 // put puts n elements into a region, and canaries there and about them.
-func put[T kernels.Float | int32](r region, start, n int) array[T] {
+func put[T kernels.Float | int32 | byte](r region, start, n int) array[T] {
 	size := n * int(unsafe.Sizeof(*new(T)))
 	from, to := max(start-apron, 0), min(start+size+apron, len(r))
 	a := array[T]{around: r[from:to], before: start - from}
@@ -85,7 +85,7 @@ func (a array[T]) check(want []T) error {
 }
 
 // same is equality to the bit, but that all NaN are one.
-func same[T kernels.Float | int32](a, b T) bool {
+func same[T kernels.Float | int32 | byte](a, b T) bool {
 	return a == b && bytes.Equal(bytesOf([]T{a}), bytesOf([]T{b})) || a != a && b != b
 }
 

@@ -40,8 +40,8 @@ type Call struct {
 	// Operands are the first element of each stream, and the element of each
 	// uniform, in the form's order.
 	Operands [MaxOperands]unsafe.Pointer
-	// Results are where the first element of each goes. A streaming function
-	// wants them aligned to Alignment.
+	// Results are where the first element of each goes, or the first byte of
+	// truth values. A streaming function wants them aligned to Alignment.
 	Results [MaxResults]unsafe.Pointer
 	// Sums are, for a sum by the tree, where the sum of the first block goes,
 	// and those of the next blocks after it; for a count, a number to add to.
@@ -54,8 +54,8 @@ type Call struct {
 type Fused struct {
 	// Form is its String.
 	Form string
-	// Run stores in the ordinary way; Streaming past the caches, which is
-	// nil for a form without results.
+	// Run stores in the ordinary way; Streaming past the caches, all but the few
+	// bytes of truth values, which is nil for a form without other results.
 	Run, Streaming func(*Call)
 }
 
@@ -66,6 +66,13 @@ type Primitive[T kernels.Float] struct {
 	// nothing else.
 	Op, Inner kernels.Op
 	Run       func(dst, a, b, c *T, n int)
+}
+
+// Narrowing is a primitive whose results are truth values: it writes bytes, 0 or
+// 1. That of OpInput takes numbers that are 0 or 1.
+type Narrowing[T kernels.Float] struct {
+	Op, Inner kernels.Op
+	Run       func(dst *byte, a, b *T, n int)
 }
 
 // Set is the functions of an instruction set for an element type.
@@ -94,6 +101,7 @@ type Set[T kernels.Float] struct {
 	// x, by a permutation of 32-bit words: row p of the table, of a vector's
 	// length, is for a vector that starts p elements into the n.
 	RepeatNarrow func(dst, x *T, table *int32, n, phase, vectors int)
+	Narrowings   []Narrowing[T]
 }
 
 // ISA is the functions of an instruction set.

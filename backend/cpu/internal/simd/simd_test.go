@@ -38,6 +38,13 @@ func testTable[T kernels.Float](t *testing.T, s Set[T]) {
 	if !slices.Equal(got, want) {
 		t.Errorf("a table for %v has the forms\n%q\nwant\n%q", kernels.DTypeOf[T](), got, want)
 	}
+	narrowings := []string{}
+	for _, n := range s.Narrowings {
+		narrowings = append(narrowings, fmt.Sprint(n.Op, " of ", n.Inner))
+	}
+	if want := []string{"input of input", "less of input", "less_equal of input", "equal of input", "not of equal"}; !slices.Equal(narrowings, want) {
+		t.Errorf("the narrowings are %q, wanted %q", narrowings, want)
+	}
 	for op := kernels.OpInput; op <= kernels.OpSum; op++ {
 		n := 0
 		for _, p := range s.Primitives {
@@ -134,7 +141,11 @@ func testOffsets[T kernels.Float](t *testing.T, set Set[T]) {
 			n += kernels.BlockSize
 		}
 		for array := range len(f.form.Operands) + len(f.form.Results) + len(f.form.Sums) {
-			for offset := 0; offset < Alignment; offset += size {
+			step := size
+			if result := array - len(f.form.Operands); result >= 0 && result < len(f.form.Results) && f.form.Narrow(result) {
+				step = 1
+			}
+			for offset := 0; offset < Alignment; offset += step {
 				at := func(a, _ int) int {
 					if a == array {
 						return pageSize + offset

@@ -135,6 +135,13 @@ var AVX2 = ISA{
 		Width:        8,
 		RepeatWide:   repeatWideF32AVX2,
 		RepeatNarrow: repeatNarrowF32AVX2,
+		Narrowings: []Narrowing[float32]{
+			{Op: kernels.OpInput, Run: narrowInputF32AVX2},
+			{Op: kernels.OpLess, Run: narrowLessF32AVX2},
+			{Op: kernels.OpLessEqual, Run: narrowLessEqualF32AVX2},
+			{Op: kernels.OpEqual, Run: narrowEqualF32AVX2},
+			{Op: kernels.OpNot, Inner: kernels.OpEqual, Run: narrowNotOfEqualF32AVX2},
+		},
 	},
 	F64: Set[float64]{
 		Fused: []Fused{
@@ -258,6 +265,13 @@ var AVX2 = ISA{
 		Width:        4,
 		RepeatWide:   repeatWideF64AVX2,
 		RepeatNarrow: repeatNarrowF64AVX2,
+		Narrowings: []Narrowing[float64]{
+			{Op: kernels.OpInput, Run: narrowInputF64AVX2},
+			{Op: kernels.OpLess, Run: narrowLessF64AVX2},
+			{Op: kernels.OpLessEqual, Run: narrowLessEqualF64AVX2},
+			{Op: kernels.OpEqual, Run: narrowEqualF64AVX2},
+			{Op: kernels.OpNot, Inner: kernels.OpEqual, Run: narrowNotOfEqualF64AVX2},
+		},
 	},
 }
 
@@ -386,6 +400,13 @@ var AVX512 = ISA{
 		Width:        16,
 		RepeatWide:   repeatWideF32AVX512,
 		RepeatNarrow: repeatNarrowF32AVX512,
+		Narrowings: []Narrowing[float32]{
+			{Op: kernels.OpInput, Run: narrowInputF32AVX512},
+			{Op: kernels.OpLess, Run: narrowLessF32AVX512},
+			{Op: kernels.OpLessEqual, Run: narrowLessEqualF32AVX512},
+			{Op: kernels.OpEqual, Run: narrowEqualF32AVX512},
+			{Op: kernels.OpNot, Inner: kernels.OpEqual, Run: narrowNotOfEqualF32AVX512},
+		},
 	},
 	F64: Set[float64]{
 		Fused: []Fused{
@@ -509,5 +530,12 @@ var AVX512 = ISA{
 		Width:        8,
 		RepeatWide:   repeatWideF64AVX512,
 		RepeatNarrow: repeatNarrowF64AVX512,
+		Narrowings: []Narrowing[float64]{
+			{Op: kernels.OpInput, Run: narrowInputF64AVX512},
+			{Op: kernels.OpLess, Run: narrowLessF64AVX512},
+			{Op: kernels.OpLessEqual, Run: narrowLessEqualF64AVX512},
+			{Op: kernels.OpEqual, Run: narrowEqualF64AVX512},
+			{Op: kernels.OpNot, Inner: kernels.OpEqual, Run: narrowNotOfEqualF64AVX512},
+		},
 	},
 }

@@ -169,8 +169,48 @@ func TestEmulatedDevice(t *testing.T) {
 	if _, err := cu.Device(int(g.dev) + 1000).Name(); !errors.Is(err, cu.InvalidDevice) {
 		t.Errorf("a device that is none: %v", err)
 	}
-	if _, err := cu.MemAllocManaged(4, cu.AttachGlobal); !errors.Is(err, cu.NotSupported) {
-		t.Errorf("managed memory: %v", err)
+	if _, _, err := cu.MemAllocPitch(4, 4, 4); !errors.Is(err, cu.NotSupported) {
+		t.Errorf("memory with a pitch: %v", err)
+	}
+}
+
+// TestEmulatedManaged: the host has managed memory at the device's address, and
+// sees what a kernel does to it once it has waited.
+func TestEmulatedManaged(t *testing.T) {
+	g := newGPU(t)
+	for _, attribute := range []cu.DeviceAttribute{cu.ManagedMemory, cu.ConcurrentManagedAccess} {
+		if v, err := g.dev.Attribute(attribute); err != nil || v != 1 {
+			t.Errorf("attribute %v is %d, %v", attribute, v, err)
+		}
+	}
+	ptr, err := cu.MemAllocManaged(4*words, cu.AttachGlobal)
+	g.ok(err)
+	at := uintptr(ptr)
+	host := unsafe.Slice(*(**uint32)(unsafe.Pointer(&at)), words)
+	for i := range host {
+		host[i] = uint32(i)
+	}
+	l, s := g.launch(5), g.stream()
+	l.SetPointer(0, ptr)
+	g.ok(l.Run(s))
+	if host[1] != 1 {
+		t.Errorf("word 1 is %d before anybody has waited", host[1])
+	}
+	g.ok(s.Synchronize())
+	for i, v := range host {
+		if v != uint32(i+5) {
+			t.Fatalf("word %d is %d, want %d", i, v, i+5)
+		}
+	}
+	g.ok(cu.MemFree(ptr))
+	if err := cu.MemFree(ptr); !errors.Is(err, cu.InvalidValue) {
+		t.Errorf("freed twice: %v", err)
+	}
+	if _, err := cu.MemAllocManaged(0, cu.AttachGlobal); !errors.Is(err, cu.InvalidValue) {
+		t.Errorf("no bytes: %v", err)
+	}
+	if _, err := cu.MemAllocManaged(4, cu.AttachHost); !errors.Is(err, cu.NotSupported) {
+		t.Errorf("memory that streams must be given first: %v", err)
 	}
 }
 

@@ -42,6 +42,7 @@ const struct errorcell_table errorcell_emulated = {
 	EMULATED(LaunchKernel),
 	EMULATED(MemGetInfo),
 	EMULATED(MemAlloc),
+	EMULATED(MemAllocManaged),
 	EMULATED(MemFree),
 	EMULATED(MemAllocAsync),
 	EMULATED(MemFreeAsync),

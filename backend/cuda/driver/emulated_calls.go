@@ -402,6 +402,20 @@ func emulatedMemAlloc(ptr *C.CUdeviceptr, n C.size_t) C.CUresult {
 	return status(s)
 }
 
+//export emulatedMemAllocManaged
+func emulatedMemAllocManaged(ptr *C.CUdeviceptr, n C.size_t, flags C.uint) C.CUresult {
+	c, s := current()
+	if s != success {
+		return status(s)
+	}
+	if flags != C.CU_MEM_ATTACH_GLOBAL { // or memory that streams must be given first
+		return status(virtual.NotSupported)
+	}
+	p, s := c.AllocManaged(uint64(n), thread())
+	*ptr = C.CUdeviceptr(p)
+	return status(s)
+}
+
 //export emulatedMemFree
 func emulatedMemFree(ptr C.CUdeviceptr) C.CUresult {
 	c, s := current()

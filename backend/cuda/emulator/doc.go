@@ -69,6 +69,9 @@
 // seed. It loses the device, as on hardware: every later call returns it in a
 // [LostError]. The flags of [Config] turn single checks off.
 //
+// Managed memory ([GPU.AllocManaged]) is the host's too, at the same address. Kernels
+// are checked in it as elsewhere, but for whether it was written: the host may have.
+//
 // For the host: copies stay inside of an allocation and, from the device, are
 // of what was written; [GPU.Leaks] lists what was not freed. FailAlloc,
 // FailLaunch, FailCopy, LoseAfter and LoseDevice ask for failures.

@@ -144,7 +144,7 @@ func (g *GPU) arm(c call, n int) {
 	g.pending[c] = max(n, 0)
 }
 
-// FailAlloc makes the n-th Alloc from now fail for want of memory; 0 takes it
+// FailAlloc makes the n-th allocation from now fail for want of memory; 0 takes it
 // back.
 func (g *GPU) FailAlloc(n int) { g.arm(callAlloc, n) }
 
@@ -173,6 +173,18 @@ func (g *GPU) Err() error {
 
 // Alloc reserves memory. It holds nothing until it is written.
 func (g *GPU) Alloc(bytes uint64) (ptr uint64, err error) {
+	return g.alloc(bytes, "an allocation", false)
+}
+
+// AllocManaged is Alloc for memory that the host has at the same address, where it
+// may read and write it while no kernel runs. The emulator does not see when it
+// does: so all counts as written, though with what is not to be counted on. After
+// Free the host's address leads nowhere. It takes Linux.
+func (g *GPU) AllocManaged(bytes uint64) (ptr uint64, err error) {
+	return g.alloc(bytes, "a managed allocation", true)
+}
+
+func (g *GPU) alloc(bytes uint64, owner string, managed bool) (ptr uint64, err error) {
 	if err := g.enter(callAlloc); err == ErrInjected {
 		return 0, fmt.Errorf("%w: %w", &OutOfMemoryError{Asked: bytes}, err)
 	} else if err != nil {
@@ -182,16 +194,19 @@ func (g *GPU) Alloc(bytes uint64) (ptr uint64, err error) {
 	if bytes == 0 {
 		return 0, invalid("allocation of 0 bytes")
 	}
-	r, err := g.space.add(bytes, "an allocation")
+	r, err := g.space.add(bytes, owner, managed)
 	if err != nil {
 		return 0, err
+	}
+	if managed {
+		r.fill(0, bytes, []byte{0xa5}) // a driver promises no zeros
 	}
 	r.counted = true
 	g.space.allocated[r.base] = r
 	return r.base, nil
 }
 
-// Free releases what Alloc has reserved.
+// Free releases what Alloc or AllocManaged has reserved.
 func (g *GPU) Free(ptr uint64) error {
 	if err := g.enter(callAny); err != nil {
 		return err
@@ -226,7 +241,7 @@ func (g *GPU) Range(ptr uint64) (Allocation, error) {
 	return Allocation{r.base, r.size, r.serial}, nil
 }
 
-// An Allocation is memory that Alloc has given.
+// An Allocation is memory that Alloc or AllocManaged has given.
 type Allocation struct {
 	Ptr, Bytes uint64
 	Serial     int // counts the allocations of the GPU, from 1
@@ -303,11 +318,7 @@ func (g *GPU) fill(dst uint64, pattern []byte, n uint64) error {
 		return invalid("memset of %d values", n)
 	}
 	return g.touch(dst, size, func(r *region, off uint64) error {
-		to := r.data[off : off+size]
-		for done := copy(to, pattern); done < len(to); {
-			done += copy(to[done:], to[:done])
-		}
-		r.markWritten(off, size)
+		r.fill(off, size, pattern)
 		return nil
 	})
 }

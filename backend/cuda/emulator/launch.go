@@ -181,7 +181,7 @@ func newBlock(l *launch, sm int) *block {
 	b := &block{launch: l, sm: sm % l.gpu.config.SMs, threads: int(l.block[0] * l.block[1] * l.block[2]),
 		rng: newRand(l.gpu.config.Seed, l.id<<16|uint64(sm))}
 	shared := &l.fn.shared
-	b.static = newRegion(0, shared.end(), "shared memory")
+	b.static = newRegion(0, make([]byte, shared.end()), "shared memory")
 	b.static.valid = make([]uint64, (len(b.static.data)+63)/64)
 	for _, v := range shared.variables {
 		if v.offset < dynamicBase {
@@ -190,7 +190,7 @@ func newBlock(l *launch, sm int) *block {
 			}
 		}
 	}
-	b.dynamic = newRegion(dynamicBase, uint64(l.dynShared), "dynamic shared memory")
+	b.dynamic = newRegion(dynamicBase, make([]byte, l.dynShared), "dynamic shared memory")
 	for i := 0; i*warpSize < b.threads; i++ {
 		b.warps = append(b.warps, newWarp(b, i))
 	}

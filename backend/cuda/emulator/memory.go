@@ -28,6 +28,7 @@ const (
 type region struct {
 	base, size uint64
 	data       []byte // nil once freed
+	managed    bool   // data is at the region's address in the host's memory too
 	pages      []page
 	owner      string   // what it is, for messages
 	valid      []uint64 // where not every byte belongs to a variable: a bit each
@@ -45,9 +46,10 @@ type page struct {
 	shadow  *shadow                // who touched what in a launch; nil if nobody
 }
 
-func newRegion(base, size uint64, owner string) *region {
+func newRegion(base uint64, data []byte, owner string) *region {
+	size := uint64(len(data))
 	return &region{base: base, size: size, owner: owner,
-		data: make([]byte, size), pages: make([]page, (size+pageBytes-1)/pageBytes)}
+		data: data, pages: make([]page, (size+pageBytes-1)/pageBytes)}
 }
 
 // contains reports whether n bytes at addr lie inside.
@@ -82,6 +84,15 @@ func (r *region) spans(off, n uint64, f func(p *page, word int, mask uint64)) {
 
 func (r *region) markWritten(off, n uint64) {
 	r.spans(off, n, func(p *page, word int, mask uint64) { p.written[word] |= mask })
+}
+
+// fill writes a pattern to the n bytes at off, again and again.
+func (r *region) fill(off, n uint64, pattern []byte) {
+	to := r.data[off : off+n]
+	for done := copy(to, pattern); done < len(to); {
+		done += copy(to[done:], to[:done])
+	}
+	r.markWritten(off, n)
 }
 
 // firstUnwritten returns the offset of the first byte in [off, off+n) that
@@ -134,17 +145,34 @@ type space struct {
 	allocated map[uint64]*region // the user's, by address
 }
 
-// add puts a new region into the space.
-func (s *space) add(size uint64, owner string) (*region, error) {
+// add puts a new region into the space. Managed memory must have the same address
+// in the host's space: what is in use there is left out.
+func (s *space) add(size uint64, owner string, managed bool) (*region, error) {
 	if size > s.limit-s.used {
 		return nil, &OutOfMemoryError{Asked: size, Free: s.limit - s.used}
 	}
 	need := (allocAlign + size + max(size, minGap) + slotBytes - 1) / slotBytes
-	base := firstAddress + uint64(len(s.slots))*slotBytes + allocAlign
-	if base+size >= lastAddress {
-		return nil, &OutOfMemoryError{Asked: size}
+	var base uint64
+	var data []byte
+	for data == nil {
+		base = firstAddress + uint64(len(s.slots))*slotBytes + allocAlign
+		if base+size >= lastAddress {
+			return nil, &OutOfMemoryError{Asked: size}
+		}
+		if !managed {
+			data = make([]byte, size)
+			break
+		}
+		var err error
+		if data, err = mapAt(base, size); err != nil {
+			return nil, err
+		}
+		if data == nil {
+			s.slots = append(s.slots, nil)
+		}
 	}
-	r := newRegion(base, size, owner)
+	r := newRegion(base, data, owner)
+	r.managed = managed
 	s.serial++
 	r.serial = s.serial
 	for i := range need {
@@ -160,6 +188,9 @@ func (s *space) add(size uint64, owner string) (*region, error) {
 
 func (s *space) remove(r *region) {
 	s.used -= r.size
+	if r.managed {
+		unmap(r.base, r.data)
+	}
 	r.data, r.pages = nil, nil
 }
 

@@ -438,7 +438,7 @@ func (p *parser) place(name string, line int, space string, t typ, size, align u
 		copy(m.constants[s.offset:], init)
 	case ".global":
 		s.kind = symGlobal
-		r, err := m.gpu.space.add(max(size, 1), "variable "+name)
+		r, err := m.gpu.space.add(max(size, 1), "variable "+name, false)
 		if err != nil {
 			p.fail(line, InvalidPTX, "%v", err)
 		}

@@ -169,7 +169,7 @@ func TestRaceTableReset(t *testing.T) {
 
 // TestMarks: the bounds between groups, pages and bytes of what is written.
 func TestMarks(t *testing.T) {
-	r := newRegion(0, 3*pageBytes, "")
+	r := newRegion(0, make([]byte, 3*pageBytes), "")
 	written := make([]bool, r.size)
 	for _, span := range [][2]uint64{{0, 1}, {63, 2}, {70, 100}, {pageBytes - 1, 2}, {2*pageBytes - 65, 130}, {r.size - 1, 1}} {
 		r.markWritten(span[0], span[1])

@@ -36,6 +36,8 @@ func New(gpu *emulator.GPU) driver.GPU {
 		76:  sm % 10,            //
 		81:  int(optIn) + 1<<10, // shared memory of a multiprocessor
 		82:  registers,          // of a multiprocessor
+		83:  1,                  // managed memory
+		89:  1,                  // which the host may touch while kernels run
 		97:  int(optIn),         // shared memory of a block that asks for more
 		106: blocks,             // of a multiprocessor
 		111: 1 << 10,            // shared memory of each block that the system takes

@@ -212,6 +212,15 @@ func (c *Context) destroy() Status {
 
 // Alloc allocates device memory for a thread.
 func (c *Context) Alloc(bytes uint64, thread int) (uint64, Status) {
+	return c.allocFor(thread, bytes, c.dev.gpu.Alloc)
+}
+
+// AllocManaged allocates memory for a thread that the host has too.
+func (c *Context) AllocManaged(bytes uint64, thread int) (uint64, Status) {
+	return c.allocFor(thread, bytes, c.dev.gpu.AllocManaged)
+}
+
+func (c *Context) allocFor(thread int, bytes uint64, alloc func(uint64) (uint64, error)) (uint64, Status) {
 	leave, s := c.enter()
 	defer leave()
 	if s != Success {
@@ -220,14 +229,14 @@ func (c *Context) Alloc(bytes uint64, thread int) (uint64, Status) {
 	if c.prohibit(ofThread(thread)) {
 		return 0, CaptureUnsupported
 	}
-	return c.alloc(bytes)
+	return c.alloc(bytes, alloc)
 }
 
-func (c *Context) alloc(bytes uint64) (uint64, Status) {
+func (c *Context) alloc(bytes uint64, alloc func(uint64) (uint64, error)) (uint64, Status) {
 	if bytes == 0 {
 		return 0, InvalidValue
 	}
-	ptr, err := c.dev.gpu.Alloc(bytes)
+	ptr, err := alloc(bytes)
 	if err == nil {
 		c.memory[ptr] = true
 	}

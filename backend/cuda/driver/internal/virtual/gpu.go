@@ -17,6 +17,8 @@ type GPU interface {
 	Attribute(attribute int) int
 	MemInfo() (free, total uint64)
 	Alloc(bytes uint64) (ptr uint64, err error)
+	// AllocManaged allocates memory that the host has at the same address.
+	AllocManaged(bytes uint64) (ptr uint64, err error)
 	Free(ptr uint64) error
 	CopyToDevice(dst uint64, src []byte) error
 	CopyToHost(dst []byte, src uint64) error

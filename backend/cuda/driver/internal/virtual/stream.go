@@ -231,7 +231,7 @@ func (s *Stream) AllocAsync(bytes uint64) (uint64, Status) {
 	if s.prohibit() {
 		return 0, CaptureUnsupported
 	}
-	return s.ctx.alloc(bytes)
+	return s.ctx.alloc(bytes, s.ctx.dev.gpu.Alloc)
 }
 
 // FreeAsync frees memory when the work before it is done.

@@ -43,6 +43,7 @@ func (f *fake) Alloc(n uint64) (uint64, error) {
 	f.memory[f.next] = make([]byte, n)
 	return f.next, f.lost
 }
+func (f *fake) AllocManaged(n uint64) (uint64, error) { return f.Alloc(n) }
 func (f *fake) Free(ptr uint64) error {
 	if _, ok := f.memory[ptr]; !ok {
 		return errPointer
@@ -404,6 +405,7 @@ func TestCaptureMisuse(t *testing.T) {
 		{"synchronize the context", func(b *bench, _ *Stream) Status { return b.ctx.Synchronize() }, CaptureUnsupported, CaptureInvalidated},
 		{"use the default stream", func(b *bench, _ *Stream) Status { return b.ctx.Null().Memset8(b.word, 0, 1) }, CaptureImplicit, CaptureInvalidated},
 		{"allocate", func(b *bench, _ *Stream) Status { _, s := b.ctx.Alloc(4, me); return s }, CaptureUnsupported, CaptureInvalidated},
+		{"allocate managed memory", func(b *bench, _ *Stream) Status { _, s := b.ctx.AllocManaged(4, me); return s }, CaptureUnsupported, CaptureInvalidated},
 		{"allocate elsewhere", func(b *bench, _ *Stream) Status { _, s := b.ctx.Alloc(4, me+1); return s }, Success, Success},
 		{"free", func(b *bench, _ *Stream) Status { return b.ctx.Free(b.word, me) }, CaptureUnsupported, CaptureInvalidated},
 		{"copy from unpinned memory", func(b *bench, s *Stream) Status { return s.CopyToDevice(b.word, make([]byte, 4), false) }, CaptureUnsupported, CaptureInvalidated},

@@ -19,6 +19,10 @@
 // the arrays, arrays at odd addresses, and operands that are broadcast in rows
 // whose length is no multiple of the vector.
 //
+// A plan with one result and no sums may have that result where an operand of as
+// many elements is: a thread reads an element before it writes it, none reads
+// what another writes, and loads are not .nc.
+//
 // # How sums are added
 //
 // The unit of a sum by the fixed tree is a block of the tree, 1024 elements. Each

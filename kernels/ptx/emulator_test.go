@@ -81,6 +81,7 @@ type way struct {
 	wide   bool
 	blocks int // in the grid; 0 for as many as there is work for
 	shift  int // elements by which arrays are shifted from alignment
+	on     int // the result is where this operand is, counted from 1; 0: nowhere
 }
 
 // rig is a plan loaded into an emulated GPU, for a way of launching it.
@@ -163,6 +164,10 @@ func (r *rig[T]) allocate() [][]T {
 	results := make([][]T, len(r.plan.Outputs))
 	for i, kind := range r.plan.Outputs {
 		results[i] = make([]T, kind.Len(c.rows, c.cols))
+		if r.way.on > 0 {
+			r.arrays[Param{Result, i}] = r.arrays[Param{Operand, r.way.on - 1}]
+			continue
+		}
 		r.arrays[Param{Result, i}] = r.alloc(len(results[i])*size, r.way.shift)
 	}
 	for i, sum := range r.plan.Sums {

@@ -40,7 +40,24 @@ func newEntry(plan *kernels.Plan, a arch, wide bool) *entry {
 		params: map[Param]bool{}, regs: map[string][]string{}, typeOf: map[string]string{}, shared: map[string]int{}}
 	e.words = typeWords(plan.Signature.DType)
 	maps.Copy(e.words, indexWords[wide])
+	e.words["load"] = "ld.global.nc"
+	if inPlace(plan) {
+		e.words["load"] = "ld.global"
+	}
 	return e
+}
+
+// inPlace reports whether a result of the plan may be where an operand is. The
+// plan reads an element and then writes its result, so that the operand is not
+// read-only memory, as .nc wants it.
+func inPlace(plan *kernels.Plan) bool {
+	results := 0
+	for _, kind := range plan.Outputs {
+		if kind != kernels.Absent {
+			results++
+		}
+	}
+	return results == 1 && len(plan.Sums) == 0
 }
 
 // indexWords are the words that depend on the width of indices: $I is their

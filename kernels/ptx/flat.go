@@ -61,6 +61,7 @@ func (e *entry) flat(j job, l *Launch) {
 		f.limit = fewRegisters
 	}
 	f.begin()
+	f.leave()
 	f.scalars()
 	f.units(f.vectors(), "vectors", "Whole units, in vectors", "%whole")
 	f.units(f.elements(), "elements", "What is left, element by element", "%units")
@@ -136,6 +137,19 @@ func (f *flat) countElements() {
 	}
 }
 
+// leave lets threads go that have no element: they would load what is for all
+// elements maybe after the only one has been computed in its place.
+func (f *flat) leave() {
+	if !inPlace(f.plan) || !f.has(kernels.Scalar) {
+		return
+	}
+	f.put(`
+		// No element of a thread comes before its lane or its warp's first unit
+		max.$I %i, %unit, %place
+		setp.ge.$I %over, %i, %n
+		@%over bra done`)
+}
+
 // chooseVectors sets %vectors: every array that is accessed in vectors of a
 // width must be aligned to them and, if the number of columns is given, so must
 // every row.
@@ -176,9 +190,14 @@ func (f *flat) vectors() *trip {
 }
 
 // elements is a trip for what does not fit vectors. Threads beyond the last
-// element load that one, and neither store nor add it.
+// element have left it, if there are no sums. Else they load that one, and neither
+// store nor add it.
 func (f *flat) elements() *trip {
 	t := &trip{pass: f.pass, width: 1}
+	if len(f.Sums) == 0 {
+		t.slots = []slot{{index: "%i"}}
+		return t
+	}
 	slots := 1
 	if len(f.trees()) > 0 {
 		slots = perThread
@@ -218,6 +237,9 @@ func (f *flat) units(t *trip, name, says, bound string) {
 			mov.u32 %trip, $trips
 			trip_$name:
 			.pragma "nounroll"`, "trips", trips, "name", name)
+	}
+	if t.width == 1 && len(f.Sums) == 0 {
+		f.put("// Up to the last element\nsetp.ge.$I %over, %i, %n\n@%over bra after_$name", "name", name)
 	}
 	f.positions(t)
 	t.compute()

@@ -106,7 +106,7 @@ func (p *pass) scalars() {
 		}
 		switch {
 		case p.source(n) != "":
-			p.put("// $says, for all elements\nld.global.nc.$T $d, [$source]",
+			p.put("// $says, for all elements\n$load.$T $d, [$source]",
 				"says", p.says[i], "d", t.reg(i, 0, 0), "source", p.source(n))
 		case n.Op == kernels.OpConst:
 			p.put("// the constant $says\nmov.$T $d, $x", "says", p.says[i], "d", t.reg(i, 0, 0), "x", literal(p.dtype(), n.Const))
@@ -217,7 +217,7 @@ func (t *trip) load(node, s int) {
 	}
 	regs, suffix := t.vector(node, s)
 	address := t.address(source, "at_"+t.base[node], kind, t.slots[s])
-	t.put("ld.global.nc$hint$suffix.$T $regs, [$address]", "hint", hint, "suffix", suffix, "regs", regs, "address", address)
+	t.put("$load$hint$suffix.$T $regs, [$address]", "hint", hint, "suffix", suffix, "regs", regs, "address", address)
 }
 
 // store writes the elements of a result in a slot.

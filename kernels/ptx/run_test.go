@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -155,6 +156,48 @@ func TestGrids(t *testing.T) {
 					}
 					check(t, c32, way{arch: a.sm, wide: wide, blocks: blocks})
 					check(t, c64, way{arch: a.sm, wide: wide, blocks: blocks})
+				}
+			}
+		}
+	}
+}
+
+// inPlaceOf has one result and no sums.
+var inPlaceOf = kernels.Must(kernels.Define("in-place", func(k *kernels.Builder) {
+	x, y := k.Input("x"), k.Input("y")
+	k.Output("result", k.Fma(k.Abs(x), y, k.Select(k.Less(x, y), x, k.Sqrt(y))))
+}))
+
+// TestInPlace puts the result where an operand of as many elements is, of whatever
+// kind: the emulated GPU sees whether a thread reads what another has written.
+func TestInPlace(t *testing.T) {
+	next := everyWay()
+	for i, n := range []int{1, 2, 3, 31, 32, 33, 255, 256, 257, 511, 513, 1023, 1024, 1025, 4099, 20_000} {
+		for _, grid := range []struct {
+			rows, cols int
+			kinds      []kernels.Kind // that an operand of as many elements may have
+		}{
+			{1, n, []kernels.Kind{kernels.Full, kernels.Row}},
+			{n, 1, []kernels.Kind{kernels.Full, kernels.Column}},
+			{1, 1, kinds},
+		} {
+			for _, kind := range grid.kinds {
+				for on := 1; on <= 2; on++ {
+					for _, other := range kinds {
+						all := []kernels.Kind{other, other}
+						all[on-1] = kind
+						c32, c64 := newCall[float32](inPlaceOf, grid.rows, grid.cols, all, uint64(i)), newCall[float64](inPlaceOf, grid.rows, grid.cols, all, uint64(i))
+						w := next()
+						w.on = on
+						if i%2 == 0 {
+							check(t, c32, w)
+						} else {
+							check(t, c64, w)
+						}
+						if m, err := Lower(c32.plan(t), Options{Arch: w.arch}); err != nil || strings.Contains(m.Text, ".nc") || len(m.Launches) != 1 {
+							t.Errorf("it is read as if nobody wrote it, or in several launches: %v\n%s", err, m.Text)
+						}
+					}
 				}
 			}
 		}

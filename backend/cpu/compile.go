@@ -29,6 +29,7 @@ type pass[T kernels.Float] struct {
 	// traffic is the arrays that are read and written, of an element for each.
 	traffic int
 	batch   bool // the sums are over the batch axis
+	inPlace bool // they are of operands
 	// repeats says that it has columns, which are repeated along the rows.
 	repeats bool
 }
@@ -127,6 +128,7 @@ func compilePass[T kernels.Float](k *kit[T], plan *kernels.Plan, p kernels.Pass)
 			c.pass.traffic++
 		}
 	}
+	c.pass.inPlace = len(c.pass.steps) == 0 && !slices.ContainsFunc(c.pass.sums, func(s sum[T]) bool { return c.pass.places[s.place].source != operand })
 	c.assignSlots()
 	return c.pass
 }

@@ -41,8 +41,12 @@ type kit[T kernels.Float] struct {
 	// nil where there is no such way.
 	stream func(dst, x []T)
 	fence  func()
-	// addRows adds rows of len(sums) elements to the sums, one after the other.
-	addRows func(sums []float64, x []T)
+	// addRows adds rows of len(sums) elements, which begin stride elements apart, to
+	// the sums, one after the other; addSums adds as many sums. round makes elements
+	// of sums.
+	addRows func(sums []float64, x []T, stride, rows int)
+	addSums func(sums, x []float64)
+	round   func(dst []T, sums []float64)
 	// fill writes one number everywhere.
 	fill func(dst []T, v T)
 	// repeat writes the elements of a column for a whole row each, from a row
@@ -56,7 +60,7 @@ type kit[T kernels.Float] struct {
 func newKit[T kernels.Float](v *variant) *kit[T] {
 	k := plainKit[T]()
 	if v.simd != nil {
-		k.use(setOf[T](v.simd))
+		k.use(setOf[T](v.simd), setOf[float64](v.simd))
 	}
 	return k
 }
@@ -68,8 +72,8 @@ func setOf[T kernels.Float](isa *simd.ISA) *simd.Set[T] {
 	return any(&isa.F64).(*simd.Set[T])
 }
 
-// use takes the functions of an instruction set.
-func (k *kit[T]) use(s *simd.Set[T]) {
+// use takes the functions of an instruction set, those for float64 where sums are.
+func (k *kit[T]) use(s *simd.Set[T], wide *simd.Set[float64]) {
 	k.fused = s.Fused
 	k.loops = map[kernels.Op]loop[T]{opCopy: k.loops[opCopy]}
 	k.pairs = map[[2]kernels.Op]loop[T]{}
@@ -94,9 +98,11 @@ func (k *kit[T]) use(s *simd.Set[T]) {
 	k.sumBlock = func(x []T) float64 { return s.Tree(unsafe.SliceData(x), len(x)) }
 	k.stream = func(dst, x []T) { s.Stream(unsafe.SliceData(dst), unsafe.SliceData(x), len(dst)) }
 	k.fence = s.Fence
-	k.addRows = func(sums []float64, x []T) {
-		s.AddRows(unsafe.SliceData(sums), unsafe.SliceData(x), len(sums), len(x)/len(sums))
+	k.addRows = func(sums []float64, x []T, stride, rows int) {
+		s.AddRows(unsafe.SliceData(sums), unsafe.SliceData(x), len(sums), stride, rows)
 	}
+	k.addSums = func(sums, x []float64) { wide.AddRows(unsafe.SliceData(sums), unsafe.SliceData(x), len(sums), 0, 1) }
+	k.round = func(dst []T, sums []float64) { s.Round(unsafe.SliceData(dst), unsafe.SliceData(sums), len(dst)) }
 	plainFill := k.fill
 	k.fill = func(dst []T, v T) {
 		if len(dst) < s.Width {

@@ -16,9 +16,10 @@ import (
 func plainKit[T kernels.Float]() *kit[T] {
 	k := &kit[T]{
 		loops: loops[T](), pairs: pairs[T](), narrows: narrows[T](),
-		sumBlock: sumBlock[T], addRows: addRows[T], fill: fill[T],
-		repeat: func(dst, column []T, row, col, cols int, _ []int32) { plainRepeat(dst, column, row, col, cols) },
-		table:  func(dst []int32, _ int) []int32 { return dst },
+		sumBlock: sumBlock[T], addRows: addRows[T], round: round[T], fill: fill[T],
+		addSums: func(sums, x []float64) { addRows(sums, x, 0, 1) },
+		repeat:  func(dst, column []T, row, col, cols int, _ []int32) { plainRepeat(dst, column, row, col, cols) },
+		table:   func(dst []int32, _ int) []int32 { return dst },
 	}
 	k.count, k.countAbs = counts[T]()
 	return k
@@ -461,13 +462,19 @@ func sumBlock[T kernels.Float](x []T) float64 {
 	return kernels.FoldLanes(&lanes)
 }
 
-// addRows adds rows of as many elements as there are sums to the sums, one row
-// after the other.
-func addRows[T kernels.Float](sums []float64, x []T) {
-	for ; len(x) > 0; x = x[len(sums):] {
-		for j, v := range x[:len(sums)] {
+// addRows adds rows of as many elements as there are sums, which begin stride
+// elements apart, to the sums, one row after the other.
+func addRows[T kernels.Float](sums []float64, x []T, stride, rows int) {
+	for row := range rows {
+		for j, v := range x[row*stride:][:len(sums)] {
 			sums[j] += float64(v)
 		}
+	}
+}
+
+func round[T kernels.Float](dst []T, sums []float64) {
+	for i, sum := range sums[:len(dst)] {
+		dst[i] = T(sum)
 	}
 }
 

@@ -24,6 +24,9 @@ type program[T kernels.Float] struct {
 	plan   *kernels.Plan
 	kit    *kit[T]
 	passes []pass[T]
+	// straight is, for each sum, the result that it is, which it is written to
+	// straight away, or -1.
+	straight []int
 
 	// The frames of earlier runs are kept, so that a run allocates nothing: one
 	// where it is found at once, and more for runs side by side.
@@ -34,8 +37,18 @@ type program[T kernels.Float] struct {
 
 func compile[T kernels.Float](d *device, k *kit[T], plan *kernels.Plan) *program[T] {
 	p := &program[T]{dev: d, plan: plan, kit: k}
+	p.straight = slices.Repeat([]int{-1}, len(plan.Sums))
 	for _, ps := range plan.Passes {
-		p.passes = append(p.passes, compilePass(k, plan, ps))
+		copies := 0
+		for _, st := range ps.Stores {
+			if n := ps.Nodes[st.Node]; n.Op == kernels.OpReduced && p.straight[n.Index] < 0 {
+				p.straight[n.Index] = st.Output
+				copies++
+			}
+		}
+		if copies < len(ps.Stores) || len(ps.Sums) > 0 {
+			p.passes = append(p.passes, compilePass(k, plan, ps))
+		}
 	}
 	return p
 }
@@ -118,6 +131,11 @@ func (p *program[T]) give(f *frame[T]) {
 func (f *frame[T]) release() {
 	clear(f.arrays[:len(f.arrays)-len(f.partials)])
 	clear(f.truths)
+	for i, to := range f.program.straight {
+		if to >= 0 {
+			f.arrays[len(f.arrays)-len(f.partials)+i] = nil
+		}
+	}
 	for i := range f.spaces[:f.workers] {
 		w := &f.spaces[i]
 		if w.call.N > 0 {
@@ -141,7 +159,7 @@ type frame[T kernels.Float] struct {
 	truths     [][]byte              // the results that are truth values, nil where they are not
 	bound      []uintptr             // which buffers the operands and results are; 0 for none
 	lens       [kernels.Full + 1]int // the elements of an array by its kind
-	partials   [][]float64           // of each sum: a block's each, or a column's of each group of rows
+	partials   [][]float64           // of each sum: a block's each, or a column's of each row of tiles
 	spaces     []workspace[T]        // one for each thread
 	workers    int                   // how many of them may have taken part in the run
 
@@ -151,6 +169,7 @@ type frame[T kernels.Float] struct {
 	pass      *pass[T]
 	elements  int // of the pass
 	width     int // its columns
+	cut       cut // of a pass that sums over the batch
 	streaming bool
 	table     []int32 // for the kit's repeat, if tableCols is the width
 	tableCols int
@@ -162,7 +181,8 @@ type workspace[T kernels.Float] struct {
 	viewed  bool  // they hold something
 	scratch []T
 	counts  []float64 // of each sum of the pass
-	ready   *pass[T]  // whose scratch blocks are filled
+	tile    tile
+	ready   *pass[T] // whose scratch blocks are filled
 	call    simd.Call
 }
 
@@ -184,14 +204,18 @@ func newFrame[T kernels.Float](p *program[T]) *frame[T] {
 func (f *frame[T]) space(worker int) *workspace[T] {
 	w := &f.spaces[worker]
 	if w.views == nil {
-		var places, scratch, sums int
+		var places, scratch, sums, batch int
 		for _, ps := range f.program.passes {
 			places, scratch, sums = max(places, len(ps.places)), max(scratch, ps.slots*ps.slotLen()), max(sums, len(ps.sums))
+			if ps.batch {
+				batch = max(batch, len(ps.sums))
+			}
 		}
 		*w = workspace[T]{
 			views:   make([][]T, places),
 			scratch: make([]T, scratch),
 			counts:  make([]float64, sums),
+			tile:    tile{sums: make([]float64, batch*tileLevels*tileColumns)},
 		}
 	}
 	return w
@@ -229,7 +253,11 @@ func (f *frame[T]) bind(rows, cols int, inputs, outputs []backend.Buffer) bool {
 	}
 	for i, s := range plan.Sums {
 		sum := &f.operands[len(inputs)+i]
-		*sum = grow(*sum, f.lens[s.Kind])
+		if to := f.program.straight[i]; to >= 0 {
+			*sum = f.results[to]
+		} else {
+			*sum = grow(*sum, f.lens[s.Kind])
+		}
 	}
 	return true
 }
@@ -295,45 +323,37 @@ func (f *frame[T]) evaluate(ps *pass[T]) {
 func (f *frame[T]) execute(ps *pass[T]) {
 	rows, cols := ps.Kind.Extent(f.rows, f.cols)
 	f.pass, f.elements, f.width = ps, rows*cols, cols
+	pool, parts := f.program.dev.pool, 1
+	if pool.threads > 1 {
+		parts = min(pool.threads, f.elements/f.program.dev.minPart)
+	}
+	units := (f.elements + kernels.BlockSize - 1) / kernels.BlockSize
+	if ps.batch {
+		f.cut = newCut(rows, cols, parts)
+		units = f.cut.tiles()
+	}
 	for _, s := range ps.sums {
 		n := 0
 		switch {
-		case ps.batch:
-			n = groups(rows) * cols
-		case !s.exact:
-			n = (f.elements + kernels.BlockSize - 1) / kernels.BlockSize
+		case ps.batch && f.cut.down > 1:
+			n = f.cut.down * cols
+		case !ps.batch && !s.exact:
+			n = units
 		}
 		f.partials[s.index] = grow(f.partials[s.index], n)
-		if ps.batch {
-			clear(f.partials[s.index])
-		}
 	}
 	f.streaming = f.streams()
 	if ps.repeats && f.tableCols != cols {
 		f.table, f.tableCols = f.program.kit.table(f.table[:0], cols), cols
 	}
-	pool, parts := f.program.dev.pool, 1
-	if pool.threads > 1 {
-		parts = min(pool.threads, f.elements/f.program.dev.minPart)
-	}
 	f.workers = max(f.workers, parts)
 	for i := range f.spaces[:f.workers] {
 		f.spaces[i].ready = nil
 	}
-	unit := f.unit()
-	pool.do(f, (f.elements+unit-1)/unit, parts)
+	pool.do(f, units, parts)
 	for i, s := range ps.sums {
 		f.complete(s, i)
 	}
-}
-
-// unit is the elements that one thread must compute together: a block of the
-// tree or, for a sum over the batch, a group of rows.
-func (f *frame[T]) unit() int {
-	if f.pass.batch {
-		return max(1, kernels.GroupRows*f.width)
-	}
-	return kernels.BlockSize
 }
 
 // streams reports whether results should go past the caches: they do where
@@ -357,21 +377,16 @@ func (f *frame[T]) streams() bool {
 	return f.program.kit.stream != nil && !ps.batch
 }
 
-func groups(rows int) int { return (rows + kernels.GroupRows - 1) / kernels.GroupRows }
-
 // complete makes the result of a sum from what the parts have left.
 func (f *frame[T]) complete(s sum[T], index int) {
 	to := f.operands[f.program.plan.Kernel.NumInputs()+s.index]
 	switch {
-	case f.pass.batch:
-		foldRows(f.partials[s.index], f.width)
-		if f.elements == 0 {
-			clear(to)
-			return
-		}
-		for i, total := range f.partials[s.index][:len(to)] {
-			to[i] = T(total)
-		}
+	case f.elements == 0:
+		clear(to)
+	case f.pass.batch && f.cut.down > 1:
+		f.program.kit.foldRows(f.partials[s.index], f.width)
+		f.program.kit.round(to, f.partials[s.index])
+	case f.pass.batch: // what a tile adds up is the sum
 	case s.exact:
 		var total float64
 		for i := range f.spaces[:f.workers] {
@@ -385,24 +400,6 @@ func (f *frame[T]) complete(s sum[T], index int) {
 	}
 }
 
-// foldRows is kernels.FoldPairs for each column of the rows of x.
-func foldRows(x []float64, cols int) {
-	if cols == 0 {
-		return
-	}
-	for n := len(x) / cols; n > 1; n = (n + 1) / 2 {
-		for i := range n / 2 {
-			to, a, b := x[i*cols:][:cols], x[2*i*cols:][:cols], x[(2*i+1)*cols:][:cols]
-			for j := range to {
-				to[j] = a[j] + b[j]
-			}
-		}
-		if n%2 == 1 {
-			copy(x[n/2*cols:][:cols], x[(n-1)*cols:][:cols])
-		}
-	}
-}
-
 // run computes some units of the pass.
 func (f *frame[T]) run(worker, first, end int) {
 	w := f.space(worker)
@@ -413,8 +410,14 @@ func (f *frame[T]) run(worker, first, end int) {
 			f.fill(w)
 		}
 	}
-	unit := f.unit()
-	first, end = first*unit, min(end*unit, f.elements)
+	if f.pass.batch {
+		for i := first; i < end; i++ {
+			f.addTile(w, i)
+		}
+		return
+	}
+	// A block of the tree is one thread's.
+	first, end = first*kernels.BlockSize, min(end*kernels.BlockSize, f.elements)
 	for start := first; start < end; start += f.pass.span {
 		f.block(w, start, min(f.pass.span, end-start))
 	}
@@ -471,7 +474,7 @@ func (f *frame[T]) block(w *workspace[T], start, n int) {
 		x := views[s.place]
 		switch {
 		case f.pass.batch:
-			f.addBatch(f.partials[s.index], x, start)
+			f.addBatch(w.tile.level(i), x, start%f.width-w.tile.col)
 		case s.exact:
 			w.counts[i] += s.count(x)
 		default:
@@ -575,22 +578,4 @@ func repeatRow[T kernels.Float](dst, row []T, start int) []T {
 		n += copy(dst[n:], dst[whole:n])
 	}
 	return dst
-}
-
-// addBatch adds a block, which starts at an element of the grid and may span
-// rows, to the running sums of the batch axis: one for each column and group
-// of rows.
-func (f *frame[T]) addBatch(sums []float64, x []T, start int) {
-	for len(x) > 0 {
-		row, col := start/f.width, start%f.width
-		group := sums[row/kernels.GroupRows*f.width:][:f.width]
-		n := min(f.width-col, len(x)) // to the end of the row or, from its start, of the group
-		if rows := min(len(x)/f.width, kernels.GroupRows-row%kernels.GroupRows); col == 0 && rows > 0 {
-			n = rows * f.width
-		} else {
-			group = group[col:][:n]
-		}
-		f.program.kit.addRows(group, x[:n])
-		x, start = x[n:], start+n
-	}
 }

@@ -12,68 +12,127 @@ var goInt = types.Typ[types.Int]
 func pointerTo(t types.Type) types.Type { return types.NewPointer(t) }
 
 // addRows writes the function that adds rows to the running sums of the batch
-// axis.
+// axis: four at a time, so that a sum is not loaded and stored for each.
 func (f *file) addRows(name string) {
-	e := f.begin(name, []string{name + " adds rows of n elements, one after the other in x, to n running sums."}, nil,
+	e := f.begin(name, []string{name + " adds rows of n elements, which begin stride elements apart, to n running sums."}, nil,
 		parameter{"sums", pointerTo(types.Typ[types.Float64])}, parameter{"x", pointerTo(f.goType())},
-		parameter{"n", goInt}, parameter{"rows", goInt})
-	x, n, rows := e.parameter("x"), e.parameter("n"), e.parameter("rows")
-	perVector := e.isa.bytes / 8 // running sums
+		parameter{"n", goInt}, parameter{"stride", goInt}, parameter{"rows", goInt})
+	x, stride, rows := e.parameter("x"), e.parameter("stride"), e.parameter("rows")
+	e.SHLQ(operand.Imm(uint64(2+e.size/8)), stride)
+	stride3 := e.GP64()
+	e.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	for _, atOnce := range []int{4, 1} {
+		next, done := e.label("rows"), e.label("added")
+		e.Label(next)
+		e.CMPQ(rows, imm(atOnce))
+		e.JLT(operand.LabelRef(done))
+		e.addSomeRows(x, []operand.Mem{{Base: x}, {Base: x, Index: stride, Scale: 1}, {Base: x, Index: stride, Scale: 2}, {Base: x, Index: stride3, Scale: 1}}[:atOnce])
+		for range atOnce {
+			e.ADDQ(stride, x)
+		}
+		e.SUBQ(imm(atOnce), rows)
+		e.JMP(operand.LabelRef(next))
+		e.Label(done)
+	}
+	e.end()
+}
 
-	nextRow, end := e.label("row"), e.label("end")
-	e.Label(nextRow)
-	e.TESTQ(rows, rows)
-	e.JZ(operand.LabelRef(end))
-	sums, left := e.parameter("sums"), e.GP64()
-	e.MOVQ(n, left)
+// addSomeRows adds the rows, which are at places relative to x, to the sums.
+func (e *emitter) addSomeRows(x reg.GPVirtual, rows []operand.Mem) {
+	sums, left, begin := e.parameter("sums"), e.parameter("n"), e.GP64()
+	e.MOVQ(x, begin)
+	e.loop(left, []int{2 * e.isa.bytes / 8, e.isa.bytes / 8, 1}, func(count int) {
+		perVector := min(count, e.isa.bytes/8)
+		for i := range count / perVector {
+			to := operand.Mem{Base: sums, Disp: i * e.isa.bytes}
+			sum := e.doubles(perVector, to)
+			for _, row := range rows {
+				row.Disp = i * perVector * e.size
+				if perVector == 1 {
+					e.VADDSD(e.wide(1, row), sum, sum)
+				} else {
+					e.VADDPD(e.wide(perVector, row), sum, sum)
+				}
+			}
+			e.storeDoubles(perVector, sum, to)
+		}
+		e.ADDQ(imm(8*count), sums)
+		e.ADDQ(imm(e.size*count), x)
+	})
+	e.MOVQ(begin, x)
+}
 
-	// step adds count elements at once.
-	step := func(count int, add func()) {
-		next, done := e.label("add"), e.label("added")
+// round writes the function that makes elements of sums.
+func (f *file) round(name string) {
+	e := f.begin(name, []string{name + " rounds n sums to elements of dst."}, nil,
+		parameter{"dst", pointerTo(f.goType())}, parameter{"sums", pointerTo(types.Typ[types.Float64])}, parameter{"n", goInt})
+	dst, sums := e.parameter("dst"), e.parameter("sums")
+	e.loop(e.parameter("n"), []int{e.isa.bytes / 8, 1}, func(count int) {
+		from, to := operand.Mem{Base: sums}, operand.Mem{Base: dst}
+		switch {
+		case e.size == 8:
+			e.storeDoubles(count, e.doubles(count, from), to)
+		case count == 1:
+			x := e.XMM()
+			e.VCVTSD2SS(from, x, x)
+			e.VMOVSS(x, to)
+		default:
+			e.isa.roundDoubles(e, from, to)
+		}
+		e.ADDQ(imm(8*count), sums)
+		e.ADDQ(imm(e.size*count), dst)
+	})
+	e.end()
+}
+
+// loop writes loops over left elements, each with so many at once.
+func (e *emitter) loop(left reg.GPVirtual, counts []int, body func(count int)) {
+	for _, count := range counts {
+		next, done := e.label("some"), e.label("none")
 		e.Label(next)
 		e.CMPQ(left, imm(count))
 		e.JLT(operand.LabelRef(done))
-		add()
-		e.ADDQ(imm(8*count), sums)
-		e.ADDQ(imm(e.size*count), x)
+		body(count)
 		e.SUBQ(imm(count), left)
 		e.JMP(operand.LabelRef(next))
 		e.Label(done)
 	}
-	vectors := func(n int) func() {
-		return func() {
-			for i := range n {
-				wide := e.isa.vector(e.Context)
-				from := operand.Mem{Base: x, Disp: i * perVector * e.size}
-				if e.size == 4 {
-					e.VCVTPS2PD(from, wide)
-				} else {
-					e.VMOVUPD(from, wide)
-				}
-				to := operand.Mem{Base: sums, Disp: i * e.isa.bytes}
-				e.VADDPD(to, wide, wide)
-				e.VMOVUPD(wide, to)
-			}
-		}
+}
+
+// doubles loads a vector of float64, or one.
+func (e *emitter) doubles(n int, from operand.Mem) reg.Register {
+	if n == 1 {
+		x := e.XMM()
+		e.VMOVSD(from, x)
+		return x
 	}
-	step(4*perVector, vectors(4))
-	step(perVector, vectors(1))
-	step(1, func() {
-		wide := e.XMM()
-		if e.size == 4 {
-			narrow := e.XMM()
-			e.VMOVSS(operand.Mem{Base: x}, narrow)
-			e.VCVTSS2SD(narrow, narrow, wide)
-		} else {
-			e.VMOVSD(operand.Mem{Base: x}, wide)
-		}
-		e.VADDSD(operand.Mem{Base: sums}, wide, wide)
-		e.VMOVSD(wide, operand.Mem{Base: sums})
-	})
-	e.DECQ(rows)
-	e.JMP(operand.LabelRef(nextRow))
-	e.Label(end)
-	e.end()
+	x := e.isa.vector(e.Context)
+	e.VMOVUPD(from, x)
+	return x
+}
+
+func (e *emitter) storeDoubles(n int, x reg.Register, to operand.Mem) {
+	if n == 1 {
+		e.VMOVSD(x, to)
+	} else {
+		e.VMOVUPD(x, to)
+	}
+}
+
+// wide is a vector's worth of elements, or one, as float64.
+func (e *emitter) wide(n int, from operand.Mem) operand.Op {
+	switch {
+	case e.size == 8:
+		return from
+	case n == 1:
+		x := e.XMM()
+		e.VXORPS(x, x, x)
+		e.VCVTSS2SD(from, x, x)
+		return x
+	}
+	x := e.isa.vector(e.Context)
+	e.VCVTPS2PD(from, x)
+	return x
 }
 
 // repeatWide writes the function that repeats elements n times each, for n of

@@ -50,6 +50,8 @@ type isa struct {
 	sign func(e *emitter, x operand.Op) reg.VecVirtual
 	// upper is the upper half of a vector.
 	upper func(e *emitter, x reg.VecVirtual) reg.Register
+	// roundDoubles stores a vector of float64 as float32.
+	roundDoubles func(e *emitter, from, to operand.Mem)
 
 	// first makes a mask of the first n elements, or of all if n is larger; n
 	// is not negative.
@@ -92,6 +94,11 @@ var avx2 = &isa{
 		y := e.XMM()
 		e.VEXTRACTF128(operand.Imm(1), x, y)
 		return y
+	},
+	roundDoubles: func(e *emitter, from, to operand.Mem) {
+		x := e.XMM()
+		e.VCVTPD2PSY(from, x)
+		e.VMOVUPS(x, to)
 	},
 	first: func(e *emitter, n reg.GPVirtual) operand.Op {
 		// A table of as many ones as a vector has elements, then as many zeros:
@@ -180,6 +187,11 @@ var avx512 = &isa{
 		y := e.YMM()
 		e.VEXTRACTF64X4(operand.Imm(1), x, y)
 		return y
+	},
+	roundDoubles: func(e *emitter, from, to operand.Mem) {
+		x := e.YMM()
+		e.VCVTPD2PS(from, x)
+		e.VMOVUPS(x, to)
 	},
 	first: func(e *emitter, n reg.GPVirtual) operand.Op {
 		// BZHI looks at the lowest byte of its index alone.

@@ -116,10 +116,11 @@ func (f *file) functions(forms []named, table *strings.Builder) {
 	}
 	f.stream("stream"+suffix, "fence"+suffix)
 	f.addRows("addRows" + suffix)
+	f.round("round" + suffix)
 	f.repeatWide("repeatWide" + suffix)
 	f.repeatNarrow("repeatNarrow" + suffix)
 	fmt.Fprintf(table, "Stream: stream%s,\nFence: fence%s,\n", suffix, suffix)
-	fmt.Fprintf(table, "AddRows: addRows%s,\nWidth: %d,\nRepeatWide: repeatWide%s,\nRepeatNarrow: repeatNarrow%s,\n", suffix, f.width, suffix, suffix)
+	fmt.Fprintf(table, "AddRows: addRows%s,\nRound: round%s,\nWidth: %d,\nRepeatWide: repeatWide%s,\nRepeatNarrow: repeatNarrow%s,\n", suffix, suffix, f.width, suffix, suffix)
 	fmt.Fprintf(table, "Narrowings: []Narrowing[%v]{\n", f.goType())
 	for _, o := range narrowings() {
 		name := goName("narrow "+o.name()) + suffix

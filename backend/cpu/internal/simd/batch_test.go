@@ -17,10 +17,12 @@ func testAddRows[T kernels.Float](t *testing.T, set Set[T]) {
 	rng := rand.New(rand.NewPCG(3, 0))
 	regions := memory()
 	for n := range 71 {
-		for rows := range 6 {
+		for rows := range 10 {
+			stride := n + (n+rows)%3*5
 			for i, at := range append(places, func(array, _ int) int { return pageSize + 8*(n%8) + array*size*(n/8%8) }) {
 				sums := put[float64](regions[0], at(0, 8*n), n)
-				x := put[T](regions[1], at(1, rows*n*size), rows*n)
+				length := max(0, (rows-1)*stride+n)
+				x := put[T](regions[1], at(1, length*size), length)
 				want := make([]float64, n)
 				for j := range want {
 					want[j] = number[float64](rng, real, i == 0 && j%3 == 0)
@@ -28,15 +30,43 @@ func testAddRows[T kernels.Float](t *testing.T, set Set[T]) {
 				copy(sums.data, want)
 				for j := range x.data {
 					x.data[j] = number[T](rng, real, i == 0 && j%3 == 0)
-					want[j%n] += float64(x.data[j])
+					if col := j % max(stride, 1); col < n {
+						want[col] += float64(x.data[j])
+					}
 				}
 				err := protected(func() error {
-					set.AddRows(sums.at(), x.at(), n, rows)
+					set.AddRows(sums.at(), x.at(), n, stride, rows)
 					return sums.check(want)
 				})
 				if err != nil {
-					t.Fatalf("%d rows of %d: %v", rows, n, err)
+					t.Fatalf("%d rows of %d, %d apart: %v", rows, n, stride, err)
 				}
+			}
+		}
+	}
+}
+
+func TestRound(t *testing.T) { eachSet(t, testRound[float32], testRound[float64]) }
+
+func testRound[T kernels.Float](t *testing.T, set Set[T]) {
+	size := kernels.DTypeOf[T]().Size()
+	rng := rand.New(rand.NewPCG(4, 0))
+	regions := memory()
+	for n := range 71 {
+		for _, at := range places {
+			dst := put[T](regions[0], at(0, n*size), n)
+			sums := put[float64](regions[1], at(1, 8*n), n)
+			want := make([]T, n)
+			for i := range want {
+				sums.data[i] = number[float64](rng, real, true)
+				want[i] = T(sums.data[i])
+			}
+			err := protected(func() error {
+				set.Round(dst.at(), sums.at(), n)
+				return dst.check(want)
+			})
+			if err != nil {
+				t.Fatalf("%d sums: %v", n, err)
 			}
 		}
 	}

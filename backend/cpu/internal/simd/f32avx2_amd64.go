@@ -999,10 +999,15 @@ func streamF32AVX2(dst *float32, x *float32, n int)
 //go:noescape
 func fenceF32AVX2()
 
-// addRowsF32AVX2 adds rows of n elements, one after the other in x, to n running sums.
+// addRowsF32AVX2 adds rows of n elements, which begin stride elements apart, to n running sums.
 //
 //go:noescape
-func addRowsF32AVX2(sums *float64, x *float32, n int, rows int)
+func addRowsF32AVX2(sums *float64, x *float32, n int, stride int, rows int)
+
+// roundF32AVX2 rounds n sums to elements of dst.
+//
+//go:noescape
+func roundF32AVX2(dst *float32, sums *float64, n int)
 
 // repeatWideF32AVX2 writes each of rows elements of x n times to dst; n is a vector's elements or more.
 //

@@ -30267,69 +30267,191 @@ TEXT ·fenceF32AVX2(SB), NOSPLIT, $0
 	SFENCE
 	RET
 
-// func addRowsF32AVX2(sums *float64, x *float32, n int, rows int)
+// func addRowsF32AVX2(sums *float64, x *float32, n int, stride int, rows int)
 // Requires: AVX
-TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-32
+TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ rows+24(FP), DX
+	MOVQ stride+24(FP), CX
+	MOVQ rows+32(FP), DX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), BX
 
-row1271:
-	TESTQ DX, DX
-	JZ    end1272
-	MOVQ  sums+0(FP), BX
-	MOVQ  CX, SI
+rows1271:
+	CMPQ DX, $0x00000004
+	JLT  added1272
+	MOVQ sums+0(FP), SI
+	MOVQ n+16(FP), DI
+	MOVQ AX, R8
 
-add1273:
-	CMPQ      SI, $0x00000010
-	JLT       added1274
-	VCVTPS2PD (AX), Y0
-	VADDPD    (BX), Y0, Y0
+some1273:
+	CMPQ      DI, $0x00000008
+	JLT       none1274
+	VMOVUPD   (SI), Y0
+	VCVTPS2PD (AX), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(CX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(CX*2), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(BX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPD   Y0, (SI)
+	VMOVUPD   32(SI), Y0
+	VCVTPS2PD 16(AX), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD 16(AX)(CX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD 16(AX)(CX*2), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD 16(AX)(BX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPD   Y0, 32(SI)
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000008, DI
+	JMP       some1273
+
+none1274:
+some1275:
+	CMPQ      DI, $0x00000004
+	JLT       none1276
+	VMOVUPD   (SI), Y0
+	VCVTPS2PD (AX), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(CX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(CX*2), Y1
+	VADDPD    Y1, Y0, Y0
+	VCVTPS2PD (AX)(BX*1), Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPD   Y0, (SI)
+	ADDQ      $0x00000020, SI
+	ADDQ      $0x00000010, AX
+	SUBQ      $0x00000004, DI
+	JMP       some1275
+
+none1276:
+some1277:
+	CMPQ      DI, $0x00000001
+	JLT       none1278
+	VMOVSD    (SI), X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(CX*1), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(CX*2), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(BX*1), X1, X1
+	VADDSD    X1, X0, X0
+	VMOVSD    X0, (SI)
+	ADDQ      $0x00000008, SI
+	ADDQ      $0x00000004, AX
+	SUBQ      $0x00000001, DI
+	JMP       some1277
+
+none1278:
+	MOVQ R8, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	SUBQ $0x00000004, DX
+	JMP  rows1271
+
+added1272:
+rows1279:
+	CMPQ DX, $0x00000001
+	JLT  added1280
+	MOVQ sums+0(FP), BX
+	MOVQ n+16(FP), SI
+	MOVQ AX, DI
+
+some1281:
+	CMPQ      SI, $0x00000008
+	JLT       none1282
+	VMOVUPD   (BX), Y0
+	VCVTPS2PD (AX), Y1
+	VADDPD    Y1, Y0, Y0
 	VMOVUPD   Y0, (BX)
-	VCVTPS2PD 16(AX), Y0
-	VADDPD    32(BX), Y0, Y0
+	VMOVUPD   32(BX), Y0
+	VCVTPS2PD 16(AX), Y1
+	VADDPD    Y1, Y0, Y0
 	VMOVUPD   Y0, 32(BX)
-	VCVTPS2PD 32(AX), Y0
-	VADDPD    64(BX), Y0, Y0
-	VMOVUPD   Y0, 64(BX)
-	VCVTPS2PD 48(AX), Y0
-	VADDPD    96(BX), Y0, Y0
-	VMOVUPD   Y0, 96(BX)
-	ADDQ      $0x00000080, BX
-	ADDQ      $0x00000040, AX
-	SUBQ      $0x00000010, SI
-	JMP       add1273
+	ADDQ      $0x00000040, BX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000008, SI
+	JMP       some1281
 
-added1274:
-add1275:
+none1282:
+some1283:
 	CMPQ      SI, $0x00000004
-	JLT       added1276
-	VCVTPS2PD (AX), Y0
-	VADDPD    (BX), Y0, Y0
+	JLT       none1284
+	VMOVUPD   (BX), Y0
+	VCVTPS2PD (AX), Y1
+	VADDPD    Y1, Y0, Y0
 	VMOVUPD   Y0, (BX)
 	ADDQ      $0x00000020, BX
 	ADDQ      $0x00000010, AX
 	SUBQ      $0x00000004, SI
-	JMP       add1275
+	JMP       some1283
 
-added1276:
-add1277:
+none1284:
+some1285:
 	CMPQ      SI, $0x00000001
-	JLT       added1278
-	VMOVSS    (AX), X0
-	VCVTSS2SD X0, X0, X0
-	VADDSD    (BX), X0, X0
+	JLT       none1286
+	VMOVSD    (BX), X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX), X1, X1
+	VADDSD    X1, X0, X0
 	VMOVSD    X0, (BX)
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add1277
+	JMP       some1285
 
-added1278:
-	DECQ DX
-	JMP  row1271
+none1286:
+	MOVQ DI, AX
+	ADDQ CX, AX
+	SUBQ $0x00000001, DX
+	JMP  rows1279
 
-end1272:
+added1280:
+	VZEROUPPER
+	RET
+
+// func roundF32AVX2(dst *float32, sums *float64, n int)
+// Requires: AVX
+TEXT ·roundF32AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ n+16(FP), DX
+
+some1287:
+	CMPQ       DX, $0x00000004
+	JLT        none1288
+	VCVTPD2PSY (CX), X0
+	VMOVUPS    X0, (AX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000010, AX
+	SUBQ       $0x00000004, DX
+	JMP        some1287
+
+none1288:
+some1289:
+	CMPQ      DX, $0x00000001
+	JLT       none1290
+	VCVTSD2SS (CX), X1, X1
+	VMOVSS    X1, (AX)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000004, AX
+	SUBQ      $0x00000001, DX
+	JMP       some1289
+
+none1290:
 	VZEROUPPER
 	RET
 
@@ -30342,28 +30464,28 @@ TEXT ·repeatWideF32AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row1279:
+row1291:
 	TESTQ        BX, BX
-	JZ           end1280
+	JZ           end1292
 	VBROADCASTSS (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store1281:
+store1293:
 	CMPQ    AX, DI
-	JGE     stored1282
+	JGE     stored1294
 	VMOVUPS Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store1281
+	JMP     store1293
 
-stored1282:
+stored1294:
 	VMOVUPS Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row1279
+	JMP     row1291
 
-end1280:
+end1292:
 	VZEROUPPER
 	RET
 
@@ -30396,9 +30518,9 @@ TEXT ·repeatNarrowF32AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors1283:
+vectors1295:
 	CMPQ    R11, $0x00000002
-	JLT     last1284
+	JLT     last1296
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -30425,18 +30547,18 @@ vectors1283:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors1283
+	JMP     vectors1295
 
-last1284:
+last1296:
 	TESTQ   R11, R11
-	JZ      end1285
+	JZ      end1297
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPS Y0, (BX)
 
-end1285:
+end1297:
 	VZEROUPPER
 	RET
 
@@ -30450,9 +30572,9 @@ TEXT ·narrowInputF32AVX2(SB), NOSPLIT, $0-32
 	VXORPS       Y1, Y1, Y1
 	XORQ         BX, BX
 
-loop1286:
+loop1298:
 	CMPQ         AX, $0x00000020
-	JLT          done1287
+	JLT          done1299
 	VMOVUPS      (CX)(BX*1), Y2
 	MOVQ         BX, SI
 	SHRQ         $0x02, SI
@@ -30491,12 +30613,12 @@ loop1286:
 	VMOVQ        X2, 24(DX)(SI*1)
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x00000020, AX
-	JMP          loop1286
+	JMP          loop1298
 
-done1287:
-loop1288:
+done1299:
+loop1300:
 	CMPQ         AX, $0x00000008
-	JLT          done1289
+	JLT          done1301
 	VMOVUPS      (CX)(BX*1), Y2
 	MOVQ         BX, SI
 	SHRQ         $0x02, SI
@@ -30508,11 +30630,11 @@ loop1288:
 	VMOVQ        X2, (DX)(SI*1)
 	ADDQ         $0x00000020, BX
 	SUBQ         $0x00000008, AX
-	JMP          loop1288
+	JMP          loop1300
 
-done1289:
+done1301:
 	TESTQ        AX, AX
-	JZ           end1290
+	JZ           end1302
 	LEAQ         onesF32AVX2<>+0(SB), SI
 	MOVQ         $0x00000008, DI
 	SUBQ         AX, DI
@@ -30532,17 +30654,17 @@ done1289:
 	VMOVQ        X1, BX
 	LEAQ         (DX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1292
+	JZ           stored1304
 
-byte1291:
+byte1303:
 	MOVB BL, (AX)
 	INCQ AX
 	SHRQ $0x08, BX
 	SHRL $0x01, CX
-	JNZ  byte1291
+	JNZ  byte1303
 
-stored1292:
-end1290:
+stored1304:
+end1302:
 	VZEROUPPER
 	RET
 
@@ -30559,9 +30681,9 @@ TEXT ·narrowLessF32AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1293:
+loop1305:
 	CMPQ         AX, $0x00000020
-	JLT          done1294
+	JLT          done1306
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x11, Y2, Y1, Y1
@@ -30604,12 +30726,12 @@ loop1293:
 	VMOVQ        X1, 24(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000020, AX
-	JMP          loop1293
+	JMP          loop1305
 
-done1294:
-loop1295:
+done1306:
+loop1307:
 	CMPQ         AX, $0x00000008
-	JLT          done1296
+	JLT          done1308
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x11, Y2, Y1, Y1
@@ -30622,11 +30744,11 @@ loop1295:
 	VMOVQ        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, AX
-	JMP          loop1295
+	JMP          loop1307
 
-done1296:
+done1308:
 	TESTQ        AX, AX
-	JZ           end1297
+	JZ           end1309
 	LEAQ         onesF32AVX2<>+0(SB), DI
 	MOVQ         $0x00000008, R8
 	SUBQ         AX, R8
@@ -30647,17 +30769,17 @@ done1296:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1299
+	JZ           stored1311
 
-byte1298:
+byte1310:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1298
+	JNZ  byte1310
 
-stored1299:
-end1297:
+stored1311:
+end1309:
 	VZEROUPPER
 	RET
 
@@ -30671,9 +30793,9 @@ TEXT ·narrowLessEqualF32AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1300:
+loop1312:
 	CMPQ         AX, $0x00000020
-	JLT          done1301
+	JLT          done1313
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x12, Y2, Y1, Y1
@@ -30716,12 +30838,12 @@ loop1300:
 	VMOVQ        X1, 24(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000020, AX
-	JMP          loop1300
+	JMP          loop1312
 
-done1301:
-loop1302:
+done1313:
+loop1314:
 	CMPQ         AX, $0x00000008
-	JLT          done1303
+	JLT          done1315
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x12, Y2, Y1, Y1
@@ -30734,11 +30856,11 @@ loop1302:
 	VMOVQ        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, AX
-	JMP          loop1302
+	JMP          loop1314
 
-done1303:
+done1315:
 	TESTQ        AX, AX
-	JZ           end1304
+	JZ           end1316
 	LEAQ         onesF32AVX2<>+0(SB), DI
 	MOVQ         $0x00000008, R8
 	SUBQ         AX, R8
@@ -30759,17 +30881,17 @@ done1303:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1306
+	JZ           stored1318
 
-byte1305:
+byte1317:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1305
+	JNZ  byte1317
 
-stored1306:
-end1304:
+stored1318:
+end1316:
 	VZEROUPPER
 	RET
 
@@ -30783,9 +30905,9 @@ TEXT ·narrowEqualF32AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1307:
+loop1319:
 	CMPQ         AX, $0x00000020
-	JLT          done1308
+	JLT          done1320
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x00, Y2, Y1, Y1
@@ -30828,12 +30950,12 @@ loop1307:
 	VMOVQ        X1, 24(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000020, AX
-	JMP          loop1307
+	JMP          loop1319
 
-done1308:
-loop1309:
+done1320:
+loop1321:
 	CMPQ         AX, $0x00000008
-	JLT          done1310
+	JLT          done1322
 	VMOVUPS      (CX)(SI*1), Y1
 	VMOVUPS      (DX)(SI*1), Y2
 	VCMPPS       $0x00, Y2, Y1, Y1
@@ -30846,11 +30968,11 @@ loop1309:
 	VMOVQ        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, AX
-	JMP          loop1309
+	JMP          loop1321
 
-done1310:
+done1322:
 	TESTQ        AX, AX
-	JZ           end1311
+	JZ           end1323
 	LEAQ         onesF32AVX2<>+0(SB), DI
 	MOVQ         $0x00000008, R8
 	SUBQ         AX, R8
@@ -30871,17 +30993,17 @@ done1310:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1313
+	JZ           stored1325
 
-byte1312:
+byte1324:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1312
+	JNZ  byte1324
 
-stored1313:
-end1311:
+stored1325:
+end1323:
 	VZEROUPPER
 	RET
 
@@ -30897,9 +31019,9 @@ TEXT ·narrowNotOfEqualF32AVX2(SB), NOSPLIT, $0-32
 	VXORPS       Y2, Y2, Y2
 	XORQ         SI, SI
 
-loop1314:
+loop1326:
 	CMPQ         AX, $0x00000020
-	JLT          done1315
+	JLT          done1327
 	VMOVUPS      (CX)(SI*1), Y3
 	VMOVUPS      (DX)(SI*1), Y4
 	VCMPPS       $0x00, Y4, Y3, Y3
@@ -30954,12 +31076,12 @@ loop1314:
 	VMOVQ        X3, 24(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000020, AX
-	JMP          loop1314
+	JMP          loop1326
 
-done1315:
-loop1316:
+done1327:
+loop1328:
 	CMPQ         AX, $0x00000008
-	JLT          done1317
+	JLT          done1329
 	VMOVUPS      (CX)(SI*1), Y3
 	VMOVUPS      (DX)(SI*1), Y4
 	VCMPPS       $0x00, Y4, Y3, Y3
@@ -30975,11 +31097,11 @@ loop1316:
 	VMOVQ        X3, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000008, AX
-	JMP          loop1316
+	JMP          loop1328
 
-done1317:
+done1329:
 	TESTQ        AX, AX
-	JZ           end1318
+	JZ           end1330
 	LEAQ         onesF32AVX2<>+0(SB), DI
 	MOVQ         $0x00000008, R8
 	SUBQ         AX, R8
@@ -31003,16 +31125,16 @@ done1317:
 	VMOVQ        X0, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1320
+	JZ           stored1332
 
-byte1319:
+byte1331:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1319
+	JNZ  byte1331
 
-stored1320:
-end1318:
+stored1332:
+end1330:
 	VZEROUPPER
 	RET

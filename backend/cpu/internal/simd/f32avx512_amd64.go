@@ -999,10 +999,15 @@ func streamF32AVX512(dst *float32, x *float32, n int)
 //go:noescape
 func fenceF32AVX512()
 
-// addRowsF32AVX512 adds rows of n elements, one after the other in x, to n running sums.
+// addRowsF32AVX512 adds rows of n elements, which begin stride elements apart, to n running sums.
 //
 //go:noescape
-func addRowsF32AVX512(sums *float64, x *float32, n int, rows int)
+func addRowsF32AVX512(sums *float64, x *float32, n int, stride int, rows int)
+
+// roundF32AVX512 rounds n sums to elements of dst.
+//
+//go:noescape
+func roundF32AVX512(dst *float32, sums *float64, n int)
 
 // repeatWideF32AVX512 writes each of rows elements of x n times to dst; n is a vector's elements or more.
 //

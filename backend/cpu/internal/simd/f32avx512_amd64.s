@@ -30593,69 +30593,191 @@ TEXT ·fenceF32AVX512(SB), NOSPLIT, $0
 	SFENCE
 	RET
 
-// func addRowsF32AVX512(sums *float64, x *float32, n int, rows int)
+// func addRowsF32AVX512(sums *float64, x *float32, n int, stride int, rows int)
 // Requires: AVX, AVX512F
-TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-32
+TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-40
 	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ rows+24(FP), DX
+	MOVQ stride+24(FP), CX
+	MOVQ rows+32(FP), DX
+	SHLQ $0x02, CX
+	LEAQ (CX)(CX*2), BX
 
-row1170:
-	TESTQ DX, DX
-	JZ    end1171
-	MOVQ  sums+0(FP), BX
-	MOVQ  CX, SI
+rows1170:
+	CMPQ DX, $0x00000004
+	JLT  added1171
+	MOVQ sums+0(FP), SI
+	MOVQ n+16(FP), DI
+	MOVQ AX, R8
 
-add1172:
-	CMPQ      SI, $0x00000020
-	JLT       added1173
-	VCVTPS2PD (AX), Z0
-	VADDPD    (BX), Z0, Z0
+some1172:
+	CMPQ      DI, $0x00000010
+	JLT       none1173
+	VMOVUPD   (SI), Z0
+	VCVTPS2PD (AX), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(CX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(CX*2), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(BX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, (SI)
+	VMOVUPD   64(SI), Z0
+	VCVTPS2PD 32(AX), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD 32(AX)(CX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD 32(AX)(CX*2), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD 32(AX)(BX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, 64(SI)
+	ADDQ      $0x00000080, SI
+	ADDQ      $0x00000040, AX
+	SUBQ      $0x00000010, DI
+	JMP       some1172
+
+none1173:
+some1174:
+	CMPQ      DI, $0x00000008
+	JLT       none1175
+	VMOVUPD   (SI), Z0
+	VCVTPS2PD (AX), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(CX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(CX*2), Z1
+	VADDPD    Z1, Z0, Z0
+	VCVTPS2PD (AX)(BX*1), Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, (SI)
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000008, DI
+	JMP       some1174
+
+none1175:
+some1176:
+	CMPQ      DI, $0x00000001
+	JLT       none1177
+	VMOVSD    (SI), X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(CX*1), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(CX*2), X1, X1
+	VADDSD    X1, X0, X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX)(BX*1), X1, X1
+	VADDSD    X1, X0, X0
+	VMOVSD    X0, (SI)
+	ADDQ      $0x00000008, SI
+	ADDQ      $0x00000004, AX
+	SUBQ      $0x00000001, DI
+	JMP       some1176
+
+none1177:
+	MOVQ R8, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	SUBQ $0x00000004, DX
+	JMP  rows1170
+
+added1171:
+rows1178:
+	CMPQ DX, $0x00000001
+	JLT  added1179
+	MOVQ sums+0(FP), BX
+	MOVQ n+16(FP), SI
+	MOVQ AX, DI
+
+some1180:
+	CMPQ      SI, $0x00000010
+	JLT       none1181
+	VMOVUPD   (BX), Z0
+	VCVTPS2PD (AX), Z1
+	VADDPD    Z1, Z0, Z0
 	VMOVUPD   Z0, (BX)
-	VCVTPS2PD 32(AX), Z0
-	VADDPD    64(BX), Z0, Z0
+	VMOVUPD   64(BX), Z0
+	VCVTPS2PD 32(AX), Z1
+	VADDPD    Z1, Z0, Z0
 	VMOVUPD   Z0, 64(BX)
-	VCVTPS2PD 64(AX), Z0
-	VADDPD    128(BX), Z0, Z0
-	VMOVUPD   Z0, 128(BX)
-	VCVTPS2PD 96(AX), Z0
-	VADDPD    192(BX), Z0, Z0
-	VMOVUPD   Z0, 192(BX)
-	ADDQ      $0x00000100, BX
-	ADDQ      $0x00000080, AX
-	SUBQ      $0x00000020, SI
-	JMP       add1172
+	ADDQ      $0x00000080, BX
+	ADDQ      $0x00000040, AX
+	SUBQ      $0x00000010, SI
+	JMP       some1180
 
-added1173:
-add1174:
+none1181:
+some1182:
 	CMPQ      SI, $0x00000008
-	JLT       added1175
-	VCVTPS2PD (AX), Z0
-	VADDPD    (BX), Z0, Z0
+	JLT       none1183
+	VMOVUPD   (BX), Z0
+	VCVTPS2PD (AX), Z1
+	VADDPD    Z1, Z0, Z0
 	VMOVUPD   Z0, (BX)
 	ADDQ      $0x00000040, BX
 	ADDQ      $0x00000020, AX
 	SUBQ      $0x00000008, SI
-	JMP       add1174
+	JMP       some1182
 
-added1175:
-add1176:
+none1183:
+some1184:
 	CMPQ      SI, $0x00000001
-	JLT       added1177
-	VMOVSS    (AX), X0
-	VCVTSS2SD X0, X0, X0
-	VADDSD    (BX), X0, X0
+	JLT       none1185
+	VMOVSD    (BX), X0
+	VXORPS    X1, X1, X1
+	VCVTSS2SD (AX), X1, X1
+	VADDSD    X1, X0, X0
 	VMOVSD    X0, (BX)
 	ADDQ      $0x00000008, BX
 	ADDQ      $0x00000004, AX
 	SUBQ      $0x00000001, SI
-	JMP       add1176
+	JMP       some1184
 
-added1177:
-	DECQ DX
-	JMP  row1170
+none1185:
+	MOVQ DI, AX
+	ADDQ CX, AX
+	SUBQ $0x00000001, DX
+	JMP  rows1178
 
-end1171:
+added1179:
+	VZEROUPPER
+	RET
+
+// func roundF32AVX512(dst *float32, sums *float64, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundF32AVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ n+16(FP), DX
+
+some1186:
+	CMPQ      DX, $0x00000008
+	JLT       none1187
+	VCVTPD2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, AX
+	SUBQ      $0x00000008, DX
+	JMP       some1186
+
+none1187:
+some1188:
+	CMPQ      DX, $0x00000001
+	JLT       none1189
+	VCVTSD2SS (CX), X1, X1
+	VMOVSS    X1, (AX)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000004, AX
+	SUBQ      $0x00000001, DX
+	JMP       some1188
+
+none1189:
 	VZEROUPPER
 	RET
 
@@ -30668,28 +30790,28 @@ TEXT ·repeatWideF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x02, DX
 
-row1178:
+row1190:
 	TESTQ        BX, BX
-	JZ           end1179
+	JZ           end1191
 	VBROADCASTSS (CX), Z0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -64(SI), DI
 
-store1180:
+store1192:
 	CMPQ    AX, DI
-	JGE     stored1181
+	JGE     stored1193
 	VMOVUPS Z0, (AX)
 	ADDQ    $0x00000040, AX
-	JMP     store1180
+	JMP     store1192
 
-stored1181:
+stored1193:
 	VMOVUPS Z0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000004, CX
 	DECQ    BX
-	JMP     row1178
+	JMP     row1190
 
-end1179:
+end1191:
 	VZEROUPPER
 	RET
 
@@ -30722,9 +30844,9 @@ TEXT ·repeatNarrowF32AVX512(SB), NOSPLIT, $0-48
 	SHLQ    $0x02, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors1182:
+vectors1194:
 	CMPQ    R11, $0x00000002
-	JLT     last1183
+	JLT     last1195
 	MOVQ    R9, R12
 	SHLQ    $0x06, R12
 	VMOVUPS (SI)(R12*1), Z0
@@ -30751,18 +30873,18 @@ vectors1182:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000080, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors1182
+	JMP     vectors1194
 
-last1183:
+last1195:
 	TESTQ   R11, R11
-	JZ      end1184
+	JZ      end1196
 	MOVQ    R9, AX
 	SHLQ    $0x06, AX
 	VMOVUPS (SI)(AX*1), Z0
 	VPERMPS (DI), Z0, Z0
 	VMOVUPS Z0, (BX)
 
-end1184:
+end1196:
 	VZEROUPPER
 	RET
 
@@ -30776,9 +30898,9 @@ TEXT ·narrowInputF32AVX512(SB), NOSPLIT, $0-32
 	VXORPS       Z1, Z1, Z1
 	XORQ         BX, BX
 
-loop1185:
+loop1197:
 	CMPQ       AX, $0x00000040
-	JLT        done1186
+	JLT        done1198
 	VMOVUPS    (CX)(BX*1), Z2
 	MOVQ       BX, SI
 	SHRQ       $0x02, SI
@@ -30805,12 +30927,12 @@ loop1185:
 	VMOVDQU8   X2, 48(DX)(SI*1)
 	ADDQ       $0x00000100, BX
 	SUBQ       $0x00000040, AX
-	JMP        loop1185
+	JMP        loop1197
 
-done1186:
-loop1187:
+done1198:
+loop1199:
 	CMPQ       AX, $0x00000010
-	JLT        done1188
+	JLT        done1200
 	VMOVUPS    (CX)(BX*1), Z2
 	MOVQ       BX, SI
 	SHRQ       $0x02, SI
@@ -30819,11 +30941,11 @@ loop1187:
 	VMOVDQU8   X2, (DX)(SI*1)
 	ADDQ       $0x00000040, BX
 	SUBQ       $0x00000010, AX
-	JMP        loop1187
+	JMP        loop1199
 
-done1188:
+done1200:
 	TESTQ      AX, AX
-	JZ         end1189
+	JZ         end1201
 	MOVQ       $0x00000010, SI
 	CMPQ       AX, SI
 	CMOVQGT    SI, AX
@@ -30837,7 +30959,7 @@ done1188:
 	VMOVDQU8.Z X0, K2, X0
 	VMOVDQU8   X0, K1, (DX)(AX*1)
 
-end1189:
+end1201:
 	VZEROUPPER
 	RET
 
@@ -30854,9 +30976,9 @@ TEXT ·narrowLessF32AVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop1190:
+loop1202:
 	CMPQ       AX, $0x00000040
-	JLT        done1191
+	JLT        done1203
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x11, Z2, Z1, K1
@@ -30887,12 +31009,12 @@ loop1190:
 	VMOVDQU8   X1, 48(BX)(DI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop1190
+	JMP        loop1202
 
-done1191:
-loop1192:
+done1203:
+loop1204:
 	CMPQ       AX, $0x00000010
-	JLT        done1193
+	JLT        done1205
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x11, Z2, Z1, K1
@@ -30902,11 +31024,11 @@ loop1192:
 	VMOVDQU8   X1, (BX)(DI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop1192
+	JMP        loop1204
 
-done1193:
+done1205:
 	TESTQ      AX, AX
-	JZ         end1194
+	JZ         end1206
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -30921,7 +31043,7 @@ done1193:
 	VMOVDQU8.Z X0, K2, X0
 	VMOVDQU8   X0, K1, (BX)(AX*1)
 
-end1194:
+end1206:
 	VZEROUPPER
 	RET
 
@@ -30935,9 +31057,9 @@ TEXT ·narrowLessEqualF32AVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop1195:
+loop1207:
 	CMPQ       AX, $0x00000040
-	JLT        done1196
+	JLT        done1208
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x12, Z2, Z1, K1
@@ -30968,12 +31090,12 @@ loop1195:
 	VMOVDQU8   X1, 48(BX)(DI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop1195
+	JMP        loop1207
 
-done1196:
-loop1197:
+done1208:
+loop1209:
 	CMPQ       AX, $0x00000010
-	JLT        done1198
+	JLT        done1210
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x12, Z2, Z1, K1
@@ -30983,11 +31105,11 @@ loop1197:
 	VMOVDQU8   X1, (BX)(DI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop1197
+	JMP        loop1209
 
-done1198:
+done1210:
 	TESTQ      AX, AX
-	JZ         end1199
+	JZ         end1211
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -31002,7 +31124,7 @@ done1198:
 	VMOVDQU8.Z X0, K2, X0
 	VMOVDQU8   X0, K1, (BX)(AX*1)
 
-end1199:
+end1211:
 	VZEROUPPER
 	RET
 
@@ -31016,9 +31138,9 @@ TEXT ·narrowEqualF32AVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS bytesofoneF32AVX512<>+0(SB), Z0
 	XORQ         SI, SI
 
-loop1200:
+loop1212:
 	CMPQ       AX, $0x00000040
-	JLT        done1201
+	JLT        done1213
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x00, Z2, Z1, K1
@@ -31049,12 +31171,12 @@ loop1200:
 	VMOVDQU8   X1, 48(BX)(DI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop1200
+	JMP        loop1212
 
-done1201:
-loop1202:
+done1213:
+loop1214:
 	CMPQ       AX, $0x00000010
-	JLT        done1203
+	JLT        done1215
 	VMOVUPS    (CX)(SI*1), Z1
 	VMOVUPS    (DX)(SI*1), Z2
 	VCMPPS     $0x00, Z2, Z1, K1
@@ -31064,11 +31186,11 @@ loop1202:
 	VMOVDQU8   X1, (BX)(DI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop1202
+	JMP        loop1214
 
-done1203:
+done1215:
 	TESTQ      AX, AX
-	JZ         end1204
+	JZ         end1216
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -31083,7 +31205,7 @@ done1203:
 	VMOVDQU8.Z X0, K2, X0
 	VMOVDQU8   X0, K1, (BX)(AX*1)
 
-end1204:
+end1216:
 	VZEROUPPER
 	RET
 
@@ -31099,9 +31221,9 @@ TEXT ·narrowNotOfEqualF32AVX512(SB), NOSPLIT, $0-32
 	VXORPS       Z2, Z2, Z2
 	XORQ         SI, SI
 
-loop1205:
+loop1217:
 	CMPQ       AX, $0x00000040
-	JLT        done1206
+	JLT        done1218
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VCMPPS     $0x00, Z4, Z3, K1
@@ -31144,12 +31266,12 @@ loop1205:
 	VMOVDQU8   X3, 48(BX)(DI*1)
 	ADDQ       $0x00000100, SI
 	SUBQ       $0x00000040, AX
-	JMP        loop1205
+	JMP        loop1217
 
-done1206:
-loop1207:
+done1218:
+loop1219:
 	CMPQ       AX, $0x00000010
-	JLT        done1208
+	JLT        done1220
 	VMOVUPS    (CX)(SI*1), Z3
 	VMOVUPS    (DX)(SI*1), Z4
 	VCMPPS     $0x00, Z4, Z3, K1
@@ -31162,11 +31284,11 @@ loop1207:
 	VMOVDQU8   X3, (BX)(DI*1)
 	ADDQ       $0x00000040, SI
 	SUBQ       $0x00000010, AX
-	JMP        loop1207
+	JMP        loop1219
 
-done1208:
+done1220:
 	TESTQ      AX, AX
-	JZ         end1209
+	JZ         end1221
 	MOVQ       $0x00000010, DI
 	CMPQ       AX, DI
 	CMOVQGT    DI, AX
@@ -31184,6 +31306,6 @@ done1208:
 	VMOVDQU8.Z X1, K2, X0
 	VMOVDQU8   X0, K1, (BX)(AX*1)
 
-end1209:
+end1221:
 	VZEROUPPER
 	RET

@@ -999,10 +999,15 @@ func streamF64AVX2(dst *float64, x *float64, n int)
 //go:noescape
 func fenceF64AVX2()
 
-// addRowsF64AVX2 adds rows of n elements, one after the other in x, to n running sums.
+// addRowsF64AVX2 adds rows of n elements, which begin stride elements apart, to n running sums.
 //
 //go:noescape
-func addRowsF64AVX2(sums *float64, x *float64, n int, rows int)
+func addRowsF64AVX2(sums *float64, x *float64, n int, stride int, rows int)
+
+// roundF64AVX2 rounds n sums to elements of dst.
+//
+//go:noescape
+func roundF64AVX2(dst *float64, sums *float64, n int)
 
 // repeatWideF64AVX2 writes each of rows elements of x n times to dst; n is a vector's elements or more.
 //

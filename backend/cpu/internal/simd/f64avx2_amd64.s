@@ -29262,68 +29262,166 @@ TEXT ·fenceF64AVX2(SB), NOSPLIT, $0
 	SFENCE
 	RET
 
-// func addRowsF64AVX2(sums *float64, x *float64, n int, rows int)
+// func addRowsF64AVX2(sums *float64, x *float64, n int, stride int, rows int)
 // Requires: AVX
-TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-32
+TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ rows+24(FP), DX
+	MOVQ stride+24(FP), CX
+	MOVQ rows+32(FP), DX
+	SHLQ $0x03, CX
+	LEAQ (CX)(CX*2), BX
 
-row1267:
-	TESTQ DX, DX
-	JZ    end1268
-	MOVQ  sums+0(FP), BX
-	MOVQ  CX, SI
+rows1267:
+	CMPQ DX, $0x00000004
+	JLT  added1268
+	MOVQ sums+0(FP), SI
+	MOVQ n+16(FP), DI
+	MOVQ AX, R8
 
-add1269:
-	CMPQ    SI, $0x00000010
-	JLT     added1270
-	VMOVUPD (AX), Y0
-	VADDPD  (BX), Y0, Y0
+some1269:
+	CMPQ    DI, $0x00000008
+	JLT     none1270
+	VMOVUPD (SI), Y0
+	VADDPD  (AX), Y0, Y0
+	VADDPD  (AX)(CX*1), Y0, Y0
+	VADDPD  (AX)(CX*2), Y0, Y0
+	VADDPD  (AX)(BX*1), Y0, Y0
+	VMOVUPD Y0, (SI)
+	VMOVUPD 32(SI), Y0
+	VADDPD  32(AX), Y0, Y0
+	VADDPD  32(AX)(CX*1), Y0, Y0
+	VADDPD  32(AX)(CX*2), Y0, Y0
+	VADDPD  32(AX)(BX*1), Y0, Y0
+	VMOVUPD Y0, 32(SI)
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, AX
+	SUBQ    $0x00000008, DI
+	JMP     some1269
+
+none1270:
+some1271:
+	CMPQ    DI, $0x00000004
+	JLT     none1272
+	VMOVUPD (SI), Y0
+	VADDPD  (AX), Y0, Y0
+	VADDPD  (AX)(CX*1), Y0, Y0
+	VADDPD  (AX)(CX*2), Y0, Y0
+	VADDPD  (AX)(BX*1), Y0, Y0
+	VMOVUPD Y0, (SI)
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, AX
+	SUBQ    $0x00000004, DI
+	JMP     some1271
+
+none1272:
+some1273:
+	CMPQ   DI, $0x00000001
+	JLT    none1274
+	VMOVSD (SI), X0
+	VADDSD (AX), X0, X0
+	VADDSD (AX)(CX*1), X0, X0
+	VADDSD (AX)(CX*2), X0, X0
+	VADDSD (AX)(BX*1), X0, X0
+	VMOVSD X0, (SI)
+	ADDQ   $0x00000008, SI
+	ADDQ   $0x00000008, AX
+	SUBQ   $0x00000001, DI
+	JMP    some1273
+
+none1274:
+	MOVQ R8, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	ADDQ CX, AX
+	SUBQ $0x00000004, DX
+	JMP  rows1267
+
+added1268:
+rows1275:
+	CMPQ DX, $0x00000001
+	JLT  added1276
+	MOVQ sums+0(FP), BX
+	MOVQ n+16(FP), SI
+	MOVQ AX, DI
+
+some1277:
+	CMPQ    SI, $0x00000008
+	JLT     none1278
+	VMOVUPD (BX), Y0
+	VADDPD  (AX), Y0, Y0
 	VMOVUPD Y0, (BX)
-	VMOVUPD 32(AX), Y0
-	VADDPD  32(BX), Y0, Y0
+	VMOVUPD 32(BX), Y0
+	VADDPD  32(AX), Y0, Y0
 	VMOVUPD Y0, 32(BX)
-	VMOVUPD 64(AX), Y0
-	VADDPD  64(BX), Y0, Y0
-	VMOVUPD Y0, 64(BX)
-	VMOVUPD 96(AX), Y0
-	VADDPD  96(BX), Y0, Y0
-	VMOVUPD Y0, 96(BX)
-	ADDQ    $0x00000080, BX
-	ADDQ    $0x00000080, AX
-	SUBQ    $0x00000010, SI
-	JMP     add1269
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, AX
+	SUBQ    $0x00000008, SI
+	JMP     some1277
 
-added1270:
-add1271:
+none1278:
+some1279:
 	CMPQ    SI, $0x00000004
-	JLT     added1272
-	VMOVUPD (AX), Y0
-	VADDPD  (BX), Y0, Y0
+	JLT     none1280
+	VMOVUPD (BX), Y0
+	VADDPD  (AX), Y0, Y0
 	VMOVUPD Y0, (BX)
 	ADDQ    $0x00000020, BX
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000004, SI
-	JMP     add1271
+	JMP     some1279
 
-added1272:
-add1273:
+none1280:
+some1281:
 	CMPQ   SI, $0x00000001
-	JLT    added1274
-	VMOVSD (AX), X0
-	VADDSD (BX), X0, X0
+	JLT    none1282
+	VMOVSD (BX), X0
+	VADDSD (AX), X0, X0
 	VMOVSD X0, (BX)
 	ADDQ   $0x00000008, BX
 	ADDQ   $0x00000008, AX
 	SUBQ   $0x00000001, SI
-	JMP    add1273
+	JMP    some1281
 
-added1274:
-	DECQ DX
-	JMP  row1267
+none1282:
+	MOVQ DI, AX
+	ADDQ CX, AX
+	SUBQ $0x00000001, DX
+	JMP  rows1275
 
-end1268:
+added1276:
+	VZEROUPPER
+	RET
+
+// func roundF64AVX2(dst *float64, sums *float64, n int)
+// Requires: AVX
+TEXT ·roundF64AVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ sums+8(FP), CX
+	MOVQ n+16(FP), DX
+
+some1283:
+	CMPQ    DX, $0x00000004
+	JLT     none1284
+	VMOVUPD (CX), Y0
+	VMOVUPD Y0, (AX)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, AX
+	SUBQ    $0x00000004, DX
+	JMP     some1283
+
+none1284:
+some1285:
+	CMPQ   DX, $0x00000001
+	JLT    none1286
+	VMOVSD (CX), X0
+	VMOVSD X0, (AX)
+	ADDQ   $0x00000008, CX
+	ADDQ   $0x00000008, AX
+	SUBQ   $0x00000001, DX
+	JMP    some1285
+
+none1286:
 	VZEROUPPER
 	RET
 
@@ -29336,28 +29434,28 @@ TEXT ·repeatWideF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ rows+24(FP), BX
 	SHLQ $0x03, DX
 
-row1275:
+row1287:
 	TESTQ        BX, BX
-	JZ           end1276
+	JZ           end1288
 	VBROADCASTSD (CX), Y0
 	LEAQ         (AX)(DX*1), SI
 	LEAQ         -32(SI), DI
 
-store1277:
+store1289:
 	CMPQ    AX, DI
-	JGE     stored1278
+	JGE     stored1290
 	VMOVUPD Y0, (AX)
 	ADDQ    $0x00000020, AX
-	JMP     store1277
+	JMP     store1289
 
-stored1278:
+stored1290:
 	VMOVUPD Y0, (DI)
 	MOVQ    SI, AX
 	ADDQ    $0x00000008, CX
 	DECQ    BX
-	JMP     row1275
+	JMP     row1287
 
-end1276:
+end1288:
 	VZEROUPPER
 	RET
 
@@ -29390,9 +29488,9 @@ TEXT ·repeatNarrowF64AVX2(SB), NOSPLIT, $0-48
 	SHLQ    $0x03, AX
 	MOVQ    vectors+40(FP), R11
 
-vectors1279:
+vectors1291:
 	CMPQ    R11, $0x00000002
-	JLT     last1280
+	JLT     last1292
 	MOVQ    R9, R12
 	SHLQ    $0x05, R12
 	VMOVUPS (SI)(R12*1), Y0
@@ -29419,18 +29517,18 @@ vectors1279:
 	CMOVQGE R13, R8
 	ADDQ    $0x00000040, BX
 	SUBQ    $0x00000002, R11
-	JMP     vectors1279
+	JMP     vectors1291
 
-last1280:
+last1292:
 	TESTQ   R11, R11
-	JZ      end1281
+	JZ      end1293
 	MOVQ    R9, AX
 	SHLQ    $0x05, AX
 	VMOVUPS (SI)(AX*1), Y0
 	VPERMPS (DI), Y0, Y0
 	VMOVUPD Y0, (BX)
 
-end1281:
+end1293:
 	VZEROUPPER
 	RET
 
@@ -29444,9 +29542,9 @@ TEXT ·narrowInputF64AVX2(SB), NOSPLIT, $0-32
 	VXORPS       Y1, Y1, Y1
 	XORQ         BX, BX
 
-loop1282:
+loop1294:
 	CMPQ         AX, $0x00000010
-	JLT          done1283
+	JLT          done1295
 	VMOVUPD      (CX)(BX*1), Y2
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
@@ -29489,12 +29587,12 @@ loop1282:
 	VMOVD        X2, 12(DX)(SI*1)
 	ADDQ         $0x00000080, BX
 	SUBQ         $0x00000010, AX
-	JMP          loop1282
+	JMP          loop1294
 
-done1283:
-loop1284:
+done1295:
+loop1296:
 	CMPQ         AX, $0x00000004
-	JLT          done1285
+	JLT          done1297
 	VMOVUPD      (CX)(BX*1), Y2
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
@@ -29507,11 +29605,11 @@ loop1284:
 	VMOVD        X2, (DX)(SI*1)
 	ADDQ         $0x00000020, BX
 	SUBQ         $0x00000004, AX
-	JMP          loop1284
+	JMP          loop1296
 
-done1285:
+done1297:
 	TESTQ        AX, AX
-	JZ           end1286
+	JZ           end1298
 	LEAQ         onesF64AVX2<>+0(SB), SI
 	MOVQ         $0x00000004, DI
 	SUBQ         AX, DI
@@ -29532,17 +29630,17 @@ done1285:
 	VMOVQ        X1, BX
 	LEAQ         (DX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1288
+	JZ           stored1300
 
-byte1287:
+byte1299:
 	MOVB BL, (AX)
 	INCQ AX
 	SHRQ $0x08, BX
 	SHRL $0x01, CX
-	JNZ  byte1287
+	JNZ  byte1299
 
-stored1288:
-end1286:
+stored1300:
+end1298:
 	VZEROUPPER
 	RET
 
@@ -29559,9 +29657,9 @@ TEXT ·narrowLessF64AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1289:
+loop1301:
 	CMPQ         AX, $0x00000010
-	JLT          done1290
+	JLT          done1302
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x11, Y2, Y1, Y1
@@ -29608,12 +29706,12 @@ loop1289:
 	VMOVD        X1, 12(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000010, AX
-	JMP          loop1289
+	JMP          loop1301
 
-done1290:
-loop1291:
+done1302:
+loop1303:
 	CMPQ         AX, $0x00000004
-	JLT          done1292
+	JLT          done1304
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x11, Y2, Y1, Y1
@@ -29627,11 +29725,11 @@ loop1291:
 	VMOVD        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000004, AX
-	JMP          loop1291
+	JMP          loop1303
 
-done1292:
+done1304:
 	TESTQ        AX, AX
-	JZ           end1293
+	JZ           end1305
 	LEAQ         onesF64AVX2<>+0(SB), DI
 	MOVQ         $0x00000004, R8
 	SUBQ         AX, R8
@@ -29653,17 +29751,17 @@ done1292:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1295
+	JZ           stored1307
 
-byte1294:
+byte1306:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1294
+	JNZ  byte1306
 
-stored1295:
-end1293:
+stored1307:
+end1305:
 	VZEROUPPER
 	RET
 
@@ -29677,9 +29775,9 @@ TEXT ·narrowLessEqualF64AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1296:
+loop1308:
 	CMPQ         AX, $0x00000010
-	JLT          done1297
+	JLT          done1309
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x12, Y2, Y1, Y1
@@ -29726,12 +29824,12 @@ loop1296:
 	VMOVD        X1, 12(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000010, AX
-	JMP          loop1296
+	JMP          loop1308
 
-done1297:
-loop1298:
+done1309:
+loop1310:
 	CMPQ         AX, $0x00000004
-	JLT          done1299
+	JLT          done1311
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x12, Y2, Y1, Y1
@@ -29745,11 +29843,11 @@ loop1298:
 	VMOVD        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000004, AX
-	JMP          loop1298
+	JMP          loop1310
 
-done1299:
+done1311:
 	TESTQ        AX, AX
-	JZ           end1300
+	JZ           end1312
 	LEAQ         onesF64AVX2<>+0(SB), DI
 	MOVQ         $0x00000004, R8
 	SUBQ         AX, R8
@@ -29771,17 +29869,17 @@ done1299:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1302
+	JZ           stored1314
 
-byte1301:
+byte1313:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1301
+	JNZ  byte1313
 
-stored1302:
-end1300:
+stored1314:
+end1312:
 	VZEROUPPER
 	RET
 
@@ -29795,9 +29893,9 @@ TEXT ·narrowEqualF64AVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSD bytesofoneF64AVX2<>+0(SB), Y0
 	XORQ         SI, SI
 
-loop1303:
+loop1315:
 	CMPQ         AX, $0x00000010
-	JLT          done1304
+	JLT          done1316
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x00, Y2, Y1, Y1
@@ -29844,12 +29942,12 @@ loop1303:
 	VMOVD        X1, 12(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000010, AX
-	JMP          loop1303
+	JMP          loop1315
 
-done1304:
-loop1305:
+done1316:
+loop1317:
 	CMPQ         AX, $0x00000004
-	JLT          done1306
+	JLT          done1318
 	VMOVUPD      (CX)(SI*1), Y1
 	VMOVUPD      (DX)(SI*1), Y2
 	VCMPPD       $0x00, Y2, Y1, Y1
@@ -29863,11 +29961,11 @@ loop1305:
 	VMOVD        X1, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000004, AX
-	JMP          loop1305
+	JMP          loop1317
 
-done1306:
+done1318:
 	TESTQ        AX, AX
-	JZ           end1307
+	JZ           end1319
 	LEAQ         onesF64AVX2<>+0(SB), DI
 	MOVQ         $0x00000004, R8
 	SUBQ         AX, R8
@@ -29889,17 +29987,17 @@ done1306:
 	VMOVQ        X2, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1309
+	JZ           stored1321
 
-byte1308:
+byte1320:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1308
+	JNZ  byte1320
 
-stored1309:
-end1307:
+stored1321:
+end1319:
 	VZEROUPPER
 	RET
 
@@ -29915,9 +30013,9 @@ TEXT ·narrowNotOfEqualF64AVX2(SB), NOSPLIT, $0-32
 	VXORPS       Y2, Y2, Y2
 	XORQ         SI, SI
 
-loop1310:
+loop1322:
 	CMPQ         AX, $0x00000010
-	JLT          done1311
+	JLT          done1323
 	VMOVUPD      (CX)(SI*1), Y3
 	VMOVUPD      (DX)(SI*1), Y4
 	VCMPPD       $0x00, Y4, Y3, Y3
@@ -29976,12 +30074,12 @@ loop1310:
 	VMOVD        X3, 12(BX)(DI*1)
 	ADDQ         $0x00000080, SI
 	SUBQ         $0x00000010, AX
-	JMP          loop1310
+	JMP          loop1322
 
-done1311:
-loop1312:
+done1323:
+loop1324:
 	CMPQ         AX, $0x00000004
-	JLT          done1313
+	JLT          done1325
 	VMOVUPD      (CX)(SI*1), Y3
 	VMOVUPD      (DX)(SI*1), Y4
 	VCMPPD       $0x00, Y4, Y3, Y3
@@ -29998,11 +30096,11 @@ loop1312:
 	VMOVD        X3, (BX)(DI*1)
 	ADDQ         $0x00000020, SI
 	SUBQ         $0x00000004, AX
-	JMP          loop1312
+	JMP          loop1324
 
-done1313:
+done1325:
 	TESTQ        AX, AX
-	JZ           end1314
+	JZ           end1326
 	LEAQ         onesF64AVX2<>+0(SB), DI
 	MOVQ         $0x00000004, R8
 	SUBQ         AX, R8
@@ -30027,16 +30125,16 @@ done1313:
 	VMOVQ        X0, DX
 	LEAQ         (BX)(AX*1), AX
 	TESTL        CX, CX
-	JZ           stored1316
+	JZ           stored1328
 
-byte1315:
+byte1327:
 	MOVB DL, (AX)
 	INCQ AX
 	SHRQ $0x08, DX
 	SHRL $0x01, CX
-	JNZ  byte1315
+	JNZ  byte1327
 
-stored1316:
-end1314:
+stored1328:
+end1326:
 	VZEROUPPER
 	RET

@@ -87,9 +87,11 @@ type Set[T kernels.Float] struct {
 	// Others see them after a Fence.
 	Stream func(dst, x *T, n int)
 	Fence  func()
-	// AddRows adds rows of n elements, one after the other in x, to n running
-	// sums.
-	AddRows func(sums *float64, x *T, n, rows int)
+	// AddRows adds rows of n elements, which begin stride elements apart in x, to n
+	// running sums.
+	AddRows func(sums *float64, x *T, n, stride, rows int)
+	// Round rounds n sums to elements of dst.
+	Round func(dst *T, sums *float64, n int)
 	// Width is the number of elements of a vector.
 	Width int
 	// RepeatWide writes each of rows elements n times to dst, for n of a

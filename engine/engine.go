@@ -111,7 +111,7 @@ func (e *Engine) ofOne(op *operation, std stdOne, a tensor.Tensor, opts []tensor
 }
 
 func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	if op.compares {
+	if op.truth != nil {
 		if err := op.check(a, opts); err != nil {
 			return nil, err
 		}
@@ -124,14 +124,14 @@ func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []ten
 		}
 	}
 	r, err := std(e.StdEng, a, b, opts...)
-	if op.compares {
+	if op.truth != nil {
 		return e.mine(r, err)
 	}
 	return r, err
 }
 
 func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any, leftTensor bool, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	if op.compares {
+	if op.truth != nil {
 		if err := op.check(t, opts); err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any
 		}
 	}
 	r, err := std(e.StdEng, t, s, leftTensor, opts...)
-	if op.compares {
+	if op.truth != nil {
 		return e.mine(r, err)
 	}
 	return r, err
@@ -277,10 +277,13 @@ func (e *Engine) end(c *call) {
 }
 
 func dtypeOf(t *tensor.Dense) kernels.DType {
-	if t.Dtype() == tensor.Float32 {
+	switch t.Dtype() {
+	case tensor.Float32:
 		return kernels.F32
+	case tensor.Float64:
+		return kernels.F64
 	}
-	return kernels.F64
+	return kernels.B8
 }
 
 // memoryOf is where a tensor's elements are.
@@ -342,14 +345,15 @@ func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dens
 		}
 	}
 	to, incr := c.opts.IncrReuse()
-	if op.compares && c.opts.Safe() && !c.opts.Same() {
-		return nil, nil // the result is one of bools
+	kernel, dtype := op.kernel, like.Dtype()
+	if op.truth != nil && c.opts.Safe() && !c.opts.Same() {
+		kernel, dtype = op.truth, tensor.Bool
 	}
-	kernel := op.kernel
 	var result *tensor.Dense
 	switch {
 	case to != nil:
-		if result = e.plain(to, op.least); result == nil || !alike(result, like) {
+		var ok bool
+		if result, ok = to.(*tensor.Dense); !ok || result == nil || !inOrder(result) || result.Dtype() != dtype || !placedAlike(result, like) {
 			return nil, nil
 		}
 		if incr {
@@ -360,7 +364,7 @@ func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dens
 		result = like
 	default:
 		var err error
-		if result, err = e.newLike(like, whereIs(c.tensors[:]...)); err != nil {
+		if result, err = e.newLike(like, dtype, whereIs(c.tensors[:]...)); err != nil {
 			return nil, fmt.Errorf("engine: %s: %w", op.name, err)
 		}
 	}
@@ -396,14 +400,14 @@ func (c *call) overlaps(result lend.Memory) bool {
 	return false
 }
 
-// newLike makes the tensor of a result.
-func (e *Engine) newLike(t *tensor.Dense, whose whose) (*tensor.Dense, error) {
-	if whose == inGo && t.DataSize() <= copied {
+// newLike makes the tensor of a result of a type.
+func (e *Engine) newLike(t *tensor.Dense, dtype tensor.Dtype, whose whose) (*tensor.Dense, error) {
+	if whose == inGo && t.DataSize() <= copied && dtype == t.Dtype() {
 		d := t.Clone().(*tensor.Dense)
 		e.own(d)
 		return d, nil
 	}
-	return e.newTensor(t.Dtype(), t.Shape().Clone(), t.DataOrder().IsColMajor(), whose)
+	return e.newTensor(dtype, t.Shape().Clone(), t.DataOrder().IsColMajor(), whose)
 }
 
 // copied is up to how many elements a clone, though it copies them, is as quick as a

@@ -9,17 +9,17 @@ import (
 // operation is an elementwise operation of package tensor.
 type operation struct {
 	name string
-	// kernel computes it, and incr adds it to a third operand, z.
-	kernel, incr *kernels.Kernel
-	least        int  // elements for which the device is quicker
-	compares     bool // the result is one of bools, unless it is to be of the operands' type
+	// kernel computes it, and incr adds it to a third operand, z. The truth of a
+	// comparison has bools for results.
+	kernel, incr, truth *kernels.Kernel
+	least               int // elements for which the device is quicker
 }
 
 // on is the operation of a kernel's name.
 func on(name string, least int) *operation {
 	i := slices.IndexFunc(kernels.Operations, func(o kernels.Operation) bool { return o.Kernel.Name() == name })
 	o := kernels.Operations[i]
-	return &operation{name: name, kernel: o.Kernel, incr: o.Incr, least: least, compares: o.Incr == nil}
+	return &operation{name: name, kernel: o.Kernel, incr: o.Incr, truth: o.Truth, least: least}
 }
 
 var (

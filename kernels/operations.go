@@ -7,6 +7,8 @@ type Operation struct {
 	Kernel *Kernel
 	// Incr adds that to one operand more, z. Comparisons have none.
 	Incr *Kernel
+	// Truth is whether a comparison holds, a Bool; nil of other operations.
+	Truth *Kernel
 	// Fused is as that of a CellKernel, for both.
 	Fused []Operands
 }
@@ -57,6 +59,7 @@ func ofTwo(name string, f func(k *Builder, x, y Value) Value) Operation {
 func comparison(name string, f func(k *Builder, x, y Value) Value) Operation {
 	o := ofTwo(name, func(k *Builder, x, y Value) Value { return k.Select(f(k, x, y), k.Const(1), k.Const(0)) })
 	o.Incr = nil
+	o.Truth = Must(Define(name+"-truth", func(k *Builder) { k.Output("result", f(k, k.Input("x"), k.Input("y"))) }))
 	return o
 }
 

@@ -15,9 +15,10 @@
 // elements at a time, then the unit that lies as many units further on as the
 // grid has warps, so that any number of blocks covers everything. Threads of a
 // warp load neighbouring vectors of 128 bits (of 256 from sm_100 on), several
-// before they wait. What vectors do not fit goes element by element: the end of
-// the arrays, arrays at odd addresses, and operands that are broadcast in rows
-// whose length is no multiple of the vector.
+// before they wait; truth values are stored as bytes, four at once. What vectors do
+// not fit goes element by element: the end of the arrays, arrays at odd addresses,
+// and operands that are broadcast in rows whose length is no multiple of the
+// vector.
 //
 // A plan with one result and no sums may have that result where an operand of as
 // many elements is: a thread reads an element before it writes it, none reads

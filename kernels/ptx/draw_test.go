@@ -107,9 +107,15 @@ func drawKernel(t *rapid.T) *kernels.Kernel {
 }
 
 func (d *drawing) results() {
+	truths := 0
 	for _, c := range d.bools {
 		if !d.used[c] {
 			d.used[c] = true
+			if rapid.Bool().Draw(d.t, "as it is") && truths < 4 {
+				d.Output(fmt.Sprintf("truth%d", truths), c)
+				truths++
+				continue
+			}
 			d.reals = append(d.reals, d.Select(c, d.Const(d.constant()), d.Const(d.constant())))
 		}
 	}

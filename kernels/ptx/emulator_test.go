@@ -113,13 +113,12 @@ func numbered(text string) string {
 	return s.String()
 }
 
-// alloc gives device memory, shifted by some elements: none at all for no
-// bytes, so that nothing may be touched.
+// alloc gives device memory, shifted by some bytes: none at all for no bytes, so
+// that nothing may be touched.
 func (r *rig[T]) alloc(bytes, shift int) uint64 {
 	if bytes == 0 {
 		return 0
 	}
-	shift *= int(unsafe.Sizeof(*new(T)))
 	address, err := r.gpu.Alloc(uint64(bytes + shift))
 	r.fatal(err)
 	return address + uint64(shift)
@@ -144,7 +143,15 @@ func emulated[T kernels.Float](t tester, c call[T], w way) [][]T {
 		r.launch(l, f)
 	}
 	for i, data := range results {
-		if len(data) > 0 {
+		switch {
+		case len(data) == 0:
+		case r.plan.OutputDType(i) == kernels.B8:
+			narrow := make([]byte, len(data))
+			r.fatal(r.gpu.CopyToHost(narrow, r.arrays[Param{Result, i}]))
+			for j, b := range narrow {
+				data[j] = T(b)
+			}
+		default:
 			r.fatal(r.gpu.CopyToHost(bytesOf(data), r.arrays[Param{Result, i}]))
 		}
 	}
@@ -156,7 +163,7 @@ func (r *rig[T]) allocate() [][]T {
 	c, size := r.call, int(unsafe.Sizeof(*new(T)))
 	for i, data := range c.inputs {
 		if len(data) > 0 {
-			address := r.alloc(len(data)*size, r.way.shift)
+			address := r.alloc(len(data)*size, r.way.shift*size)
 			r.fatal(r.gpu.CopyToDevice(address, bytesOf(data)))
 			r.arrays[Param{Operand, i}] = address
 		}
@@ -168,7 +175,8 @@ func (r *rig[T]) allocate() [][]T {
 			r.arrays[Param{Result, i}] = r.arrays[Param{Operand, r.way.on - 1}]
 			continue
 		}
-		r.arrays[Param{Result, i}] = r.alloc(len(results[i])*size, r.way.shift)
+		size := r.plan.OutputDType(i).Size()
+		r.arrays[Param{Result, i}] = r.alloc(len(results[i])*size, r.way.shift*size)
 	}
 	for i, sum := range r.plan.Sums {
 		r.arrays[Param{Partials, i}] = r.alloc(8*r.module.PartialsLen(i, c.rows, c.cols), 0)

@@ -38,6 +38,7 @@ var goldens = []struct {
 		n := k.Sum(k.Select(k.Equal(x, x), k.Const(1), k.Const(1)), kernels.Batch)
 		k.Output("mean", k.Div(k.Sum(x, kernels.Batch), n))
 	})), kernels.F32, []kernels.Kind{kernels.Full}, []int{80}, false},
+	{less, kernels.F32, []kernels.Kind{kernels.Full, kernels.Full}, []int{80, 100}, false},
 }
 
 // TestGolden compares with the files; go test -run Golden -update writes them.

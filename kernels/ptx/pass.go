@@ -171,14 +171,19 @@ func (t *trip) vector(node, s int) (regs, suffix string) {
 	if t.kind[node] == kernels.Column {
 		n = 1
 	}
-	if n == 1 {
-		return t.reg(node, s, 0), ""
-	}
 	list := make([]string, n)
 	for e := range list {
 		list[e] = t.reg(node, s, e)
 	}
-	return "{" + strings.Join(list, ", ") + "}", fmt.Sprint(".v", n)
+	return vectorOf(list)
+}
+
+// vectorOf names registers as one operand of an access, with its suffix.
+func vectorOf(list []string) (regs, suffix string) {
+	if len(list) == 1 {
+		return list[0], ""
+	}
+	return "{" + strings.Join(list, ", ") + "}", fmt.Sprint(".v", len(list))
 }
 
 // compute is the whole trip but for its sums.
@@ -216,7 +221,7 @@ func (t *trip) load(node, s int) {
 		t.put("// $says", "says", t.says[node])
 	}
 	regs, suffix := t.vector(node, s)
-	address := t.address(source, "at_"+t.base[node], kind, t.slots[s])
+	address := t.address(source, "at_"+t.base[node], kind, t.slots[s], t.dtype().Size())
 	t.put("$load$hint$suffix.$T $regs, [$address]", "hint", hint, "suffix", suffix, "regs", regs, "address", address)
 }
 
@@ -226,13 +231,35 @@ func (t *trip) store(st kernels.Store, s int) {
 	if s == 0 {
 		t.put("// $name, stored", "name", name)
 	}
+	dtype := t.plan.OutputDType(st.Output)
+	address := t.address(t.param(Result, st.Output), "to_"+t.paramName(Param{Result, st.Output}), kernels.Full, t.slots[s], dtype.Size())
+	if dtype == kernels.B8 {
+		t.storeBytes(st.Node, s, address)
+		return
+	}
 	regs, suffix := t.vector(st.Node, s)
-	address := t.address(t.param(Result, st.Output), "to_"+t.paramName(Param{Result, st.Output}), kernels.Full, t.slots[s])
 	t.put(guarded(t.slots[s].guard, "st.global.cs$suffix.$T [$address], $regs"), "suffix", suffix, "regs", regs, "address", address)
 }
 
-// address is that of a slot's first element in an array of a kind.
-func (t *trip) address(array, name string, kind kernels.Kind, s slot) string {
+// storeBytes writes the truth values of a slot, up to four bytes at once.
+func (t *trip) storeBytes(node, s int, address string) {
+	const most = 4
+	for first := 0; first < t.width; first += most {
+		var list []string
+		for e := first; e < min(first+most, t.width); e++ {
+			byteReg := t.pass.entry.reg("u32", lettered("%byte", e-first))
+			t.put("selp.u32 $byte, 1, 0, $truth", "byte", byteReg, "truth", t.reg(node, s, e))
+			list = append(list, byteReg)
+		}
+		regs, suffix := vectorOf(list)
+		t.put(guarded(t.slots[s].guard, "st.global.cs$suffix.u8 [$address], $regs"),
+			"suffix", suffix, "regs", regs, "address", plusBytes(address, first))
+	}
+}
+
+// address is that of a slot's first element in an array of a kind, of elements of
+// a size in bytes.
+func (t *trip) address(array, name string, kind kernels.Kind, s slot, size int) string {
 	index, offset := s.index, s.offset
 	switch kind {
 	case kernels.Row:
@@ -246,12 +273,21 @@ func (t *trip) address(array, name string, kind kernels.Kind, s slot) string {
 	at := t.pass.entry.reg("u64", "%"+name)
 	if t.at[at] != index {
 		t.at[at] = index
-		t.put("$at $to, $index, $size, $array", "to", at, "index", index, "array", array)
+		t.put("$at $to, $index, $size, $array", "to", at, "index", index, "size", size, "array", array)
 	}
-	if offset == 0 {
-		return at
+	return plusBytes(at, offset*size)
+}
+
+// plusBytes is the text of an address some bytes after another.
+func plusBytes(address string, bytes int) string {
+	base, before, _ := strings.Cut(address, "+")
+	if n, err := strconv.Atoi(before); err == nil {
+		bytes += n
 	}
-	return fmt.Sprintf("%s+%d", at, offset*t.dtype().Size())
+	if bytes == 0 {
+		return base
+	}
+	return fmt.Sprintf("%s+%d", base, bytes)
 }
 
 // operate computes a node for all elements that have their own value.

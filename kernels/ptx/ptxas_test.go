@@ -127,7 +127,7 @@ func functionKernel(name string, f, g func(*kernels.Builder, kernels.Value) kern
 // TestAssemble assembles every kernel of the catalogue, and some that have all
 // else, for every architecture. Nothing may need local memory.
 func TestAssemble(t *testing.T) {
-	list := specialisations(t, slices.Concat(kernels.Catalogue(), []*kernels.Kernel{everything, allOps, names, inPlaceOf}, functions))
+	list := specialisations(t, slices.Concat(kernels.Catalogue(), []*kernels.Kernel{everything, less, truths, allOps, names, inPlaceOf}, functions))
 	for i, a := range archs {
 		t.Run(a.target(), func(t *testing.T) {
 			ptxas := find(t, nvidia.Assembler(a.sm))

@@ -115,6 +115,25 @@ var everything = kernels.Must(kernels.Define("everything", func(k *kernels.Build
 	k.Output("square", k.Sqrt(k.Abs(k.Sum(k.Mul(batch, batch), kernels.All))))
 }))
 
+// truths has truth values among its results: of all elements, and of what is
+// known after sums over either axis.
+var truths = kernels.Must(kernels.Define("truths", func(k *kernels.Builder) {
+	x, y := k.Input("x"), k.Input("y")
+	less := k.Less(x, y)
+	k.Output("less", less)
+	k.Output("smaller", k.Select(less, x, y))
+	k.Output("no-number", k.Not(k.Equal(x, x)))
+	k.Output("below-sum", k.LessEqual(y, k.Sum(y, kernels.All)))
+	columns := k.Sum(k.Sign(x), kernels.Batch)
+	k.Output("column-above", k.And(k.Less(k.Const(0), columns), k.Not(k.Equal(columns, k.Const(1)))))
+	k.Output("any", k.Less(k.Const(0), k.Sum(k.Select(less, k.Const(1), k.Const(0)), kernels.All)))
+}))
+
+// less is a comparison, so short that it gets few registers.
+var less = kernels.Must(kernels.Define("less", func(k *kernels.Builder) {
+	k.Output("less", k.Less(k.Input("x"), k.Input("y")))
+}))
+
 // TestSizes computes grids at whose lengths vectors, units, blocks of the tree
 // and groups of rows end.
 func TestSizes(t *testing.T) {
@@ -132,9 +151,9 @@ func TestSizes(t *testing.T) {
 		if testing.Short() && i%7 != 0 {
 			continue
 		}
-		for j, k := range append(kernels.Catalogue(), everything) {
+		for j, k := range append(kernels.Catalogue(), everything, truths) {
 			// How lengths end is the same for all: each has its share of them.
-			if k != everything && k != kernels.Laplacian && (i+j)%3 != 0 {
+			if k != everything && k != truths && k != kernels.Laplacian && (i+j)%3 != 0 {
 				continue
 			}
 			check(t, newCall[float32](k, grid[0], grid[1], full(k), uint64(i)), next())
@@ -145,7 +164,7 @@ func TestSizes(t *testing.T) {
 
 // TestGrids computes the same with all architectures, widths and grid sizes.
 func TestGrids(t *testing.T) {
-	for _, k := range []*kernels.Kernel{kernels.Laplacian, kernels.LaplacianL1, everything} {
+	for _, k := range []*kernels.Kernel{kernels.Laplacian, kernels.LaplacianL1, everything, truths} {
 		c32 := newCall[float32](k, 601, 20, full(k), 1)
 		c64 := newCall[float64](k, 601, 20, full(k), 1)
 		for _, a := range archs {
@@ -221,10 +240,12 @@ func TestSpecialNumbers(t *testing.T) {
 
 func testSpecialNumbers[T kernels.Float](t *testing.T) {
 	list := specials[T]()
-	c := newCall[T](allOps, len(list), len(list), []kernels.Kind{kernels.Column, kernels.Row}, 1)
-	copy(c.inputs[0], list)
-	copy(c.inputs[1], list)
-	check(t, c, way{arch: 70}, way{arch: 80}, way{arch: 100})
+	for _, k := range []*kernels.Kernel{allOps, truths} {
+		c := newCall[T](k, len(list), len(list), []kernels.Kind{kernels.Column, kernels.Row}, 1)
+		copy(c.inputs[0], list)
+		copy(c.inputs[1], list)
+		check(t, c, way{arch: 70}, way{arch: 80}, way{arch: 100})
+	}
 
 	// One NaN, wherever it stands, and no mismatch at all.
 	for _, k := range []*kernels.Kernel{kernels.Laplacian, kernels.LaplacianL1} {

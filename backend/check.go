@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"unsafe"
 
 	"errorcell/kernels"
 )
@@ -76,6 +77,15 @@ func checkBuffer(dev Device, b Buffer, dtype kernels.DType, kind kernels.Kind, r
 	}
 	if want := kind.Len(rows, cols); b.Len() != want {
 		return fmt.Errorf("%w: it has %d elements, a %v operand of a grid of %d x %d has %d", ErrShape, b.Len(), kind, rows, cols, want)
+	}
+	return nil
+}
+
+// CheckBorrow finds what is wrong with the arguments of [Borrowed.Borrow]. Whose the
+// memory is, is for the backend to see.
+func CheckBorrow(dev Device, first unsafe.Pointer, n int) error {
+	if n < 0 || n > 0 && first == nil {
+		return &Error{dev.Name(), fmt.Errorf("%w: %d elements at %p cannot be borrowed", ErrShape, n, first)}
 	}
 	return nil
 }

@@ -105,11 +105,13 @@ var topics = []struct {
 	{"Counts", testCounts},
 	{"Repeat", forTypes(testRepeat[float32], testRepeat[float64])},
 
-	// The interfaces: device.go, buffers.go, misuse.go.
+	// The interfaces: device.go, buffers.go, borrowed.go, shared.go, misuse.go.
 	{"Device", testDevice},
 	{"Programs", testPrograms},
 	{"Buffers", forTypes(testBuffers[float32], testBuffers[float64])},
 	{"Borrowed", forTypes(testBorrowed[float32], testBorrowed[float64])},
+	{"Shared", forTypes(testShared[float32], testShared[float64])},
+	{"BadShared", testBadShared},
 	{"BadBuffers", testBadBuffers},
 	{"BadCompile", testBadCompile},
 	{"BadRun", testBadRun},

@@ -1,9 +1,10 @@
-// Buffers in memory of the host's.
+// Buffers in memory of the host's, or that the host has too.
 
 package backendtest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -17,57 +18,98 @@ var elementwise = kernels.Must(kernels.Define("elementwise", func(k *kernels.Bui
 	k.Output("result", k.Fma(k.Abs(x), y, k.Select(k.Less(x, y), x, k.Sqrt(y))))
 }))
 
+// lending is a run of the elementwise kernel in borrowed memory: z of x and y.
+type lending[T kernels.Float] struct {
+	dev     backend.Device
+	program backend.Program
+	x, y, z backend.Borrowed
+}
+
+func newLending[T kernels.Float](dev backend.Device) (*lending[T], error) {
+	l := &lending[T]{dev: dev}
+	sig := kernels.Signature{DType: kernels.DTypeOf[T]()}
+	sig.Kinds[0], sig.Kinds[1] = kernels.Full, kernels.Full
+	var err error
+	if l.program, err = dev.Compile(elementwise, sig); err != nil {
+		return nil, err
+	}
+	for _, b := range []*backend.Borrowed{&l.x, &l.y, &l.z} {
+		if *b, err = dev.(backend.Borrower).NewBorrowed(sig.DType); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// start begins a run, which may be under way when it returns.
+func (l *lending[T]) start(x, y, z []T) error {
+	if err := errors.Join(lend(l.x, x), lend(l.y, y), lend(l.z, z)); err != nil {
+		return err
+	}
+	return l.again()
+}
+
+func (l *lending[T]) again() error {
+	return l.program.Run(1, l.z.Len(), []backend.Buffer{l.x, l.y}, []backend.Buffer{l.z})
+}
+
+func lend[T kernels.Float](b backend.Borrowed, memory []T) error {
+	return b.Borrow(unsafe.Pointer(unsafe.SliceData(memory)), len(memory))
+}
+
+// right is what the run should give.
+func (l *lending[T]) right(x, y []T) ([]T, error) {
+	of := func(data []T) *kernels.Array[T] {
+		return &kernels.Array[T]{Shape: kernels.Shape{len(data)}, Data: slices.Clone(data)}
+	}
+	results, err := kernels.Reference(elementwise, of(x), of(y))
+	if err != nil {
+		return nil, err
+	}
+	return results[0].Data, nil
+}
+
+// lent is memory of zeros that the device can borrow until the test ends.
+func lent[T kernels.Float](t *testing.T, dev backend.Device, n int) []T {
+	t.Helper()
+	if sharer, ok := dev.(backend.Sharer); ok {
+		memory := share(t, sharer, n*kernels.DTypeOf[T]().Size())
+		t.Cleanup(func() {
+			if err := sharer.FreeShared(memory); err != nil {
+				t.Errorf("FreeShared: %v", err)
+			}
+		})
+		return numbersIn[T](memory)
+	}
+	return make([]T, n)
+}
+
 func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
-	host, ok := dev.(backend.Borrower)
-	if !ok {
+	if _, ok := dev.(backend.Borrower); !ok {
 		t.Skip("the device does not compute in the host's memory, and does not say so")
 	}
-	dtype := kernels.DTypeOf[T]()
-	borrow := func(t *testing.T) backend.Borrowed {
-		t.Helper()
-		b, err := host.NewBorrowed(dtype)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	sig := kernels.Signature{DType: dtype}
-	sig.Kinds[0], sig.Kinds[1] = kernels.Full, kernels.Full
-	program, err := dev.Compile(elementwise, sig)
+	l, err := newLending[T](dev)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, y, z := borrow(t), borrow(t), borrow(t)
 	for _, n := range []int{0, 1, 3, 100, 1023, 1024, 5000, 300_000} {
 		for from := range 3 { // memory of any alignment
-			a, b := make([]T, n+2), make([]T, n+2)
+			a, b, c := lent[T](t, dev, n+2), lent[T](t, dev, n+2), lent[T](t, dev, n+2)
 			wild[T](40)(0, len(a), a)
 			wild[T](41)(0, len(b), b)
-			c := make([]T, n+2)
 			constant[T](poison)(0, len(c), c)
-			want, err := kernels.Reference(elementwise, &kernels.Array[T]{Shape: kernels.Shape{n}, Data: a[from:][:n:n]}, &kernels.Array[T]{Shape: kernels.Shape{n}, Data: b[from:][:n:n]})
-			if from > 2 || err != nil {
+			want, err := l.right(a[from:][:n], b[from:][:n])
+			if err != nil {
 				t.Fatal(err)
 			}
 			run := func(what string, to []T) {
 				t.Helper()
-				for _, l := range []struct {
-					b      backend.Borrowed
-					memory []T
-				}{{x, a}, {y, b}, {z, to}} {
-					if err := l.b.Borrow(unsafe.Pointer(unsafe.SliceData(l.memory[from:])), n); err != nil {
-						t.Fatal(err)
-					}
-				}
 				before, after := to[:from], to[from+n:]
 				edges := append(append([]T{}, before...), after...)
-				if err := program.Run(1, n, []backend.Buffer{x, y}, []backend.Buffer{z}); err != nil {
+				if err := errors.Join(l.start(a[from:][:n], b[from:][:n], to[from:][:n]), dev.Sync()); err != nil {
 					t.Fatal(err)
 				}
-				if err := dev.Sync(); err != nil {
-					t.Fatal(err)
-				}
-				if d := difference(to[from:][:n:n], want[0].Data); d != "" {
+				if d := difference(to[from:][:n:n], want); d != "" {
 					t.Errorf("%s, of %d from %d: %s", what, n, from, d)
 				}
 				if d := difference(append(append([]T{}, before...), after...), edges); d != "" {
@@ -78,6 +120,7 @@ func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
 			run("in place", b)
 		}
 	}
+	z, dtype := l.z, kernels.DTypeOf[T]()
 	if z.Device() != dev || z.DType() != dtype || z.Len() != 300_000 || len(z.Host()) != z.Len()*dtype.Size() {
 		t.Errorf("a borrowed buffer calls itself %d %v on %v", z.Len(), z.DType(), z.Device().Name())
 	}
@@ -97,7 +140,7 @@ func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
 	if err := z.Borrow(unsafe.Pointer(&one), 1); !errors.Is(err, backend.ErrClosed) {
 		t.Errorf("a closed buffer borrows: %v", err)
 	}
-	if err := program.Run(1, 0, []backend.Buffer{x, y}, []backend.Buffer{z}); !errors.Is(err, backend.ErrClosed) && !errors.Is(err, backend.ErrShape) {
+	if err := l.again(); !errors.Is(err, backend.ErrClosed) && !errors.Is(err, backend.ErrShape) {
 		t.Errorf("a run with a closed buffer: %v", err)
 	}
 }

@@ -46,8 +46,8 @@ func (b *borrowed) Borrow(first unsafe.Pointer, n int) error {
 	if b.array.Load() == nil {
 		return &backend.Error{Device: b.dev.name, Err: fmt.Errorf("buffer: %w", backend.ErrClosed)}
 	}
-	if n < 0 || n > 0 && first == nil {
-		return &backend.Error{Device: b.dev.name, Err: fmt.Errorf("%w: %d elements at %p cannot be borrowed", backend.ErrShape, n, first)}
+	if err := backend.CheckBorrow(b.dev, first, n); err != nil {
+		return err
 	}
 	if first == nil {
 		first = none

@@ -38,6 +38,7 @@ type device struct {
 
 	memory  allocator
 	staging staging
+	shared  shared
 
 	compile  sync.Mutex
 	programs map[programKey]*program
@@ -66,6 +67,9 @@ func newDevice(name string, gpu cu.Device, limit uint64, e *emulation) (_ *devic
 		return nil, err
 	}
 	if d.units, err = gpu.Attribute(cu.MultiprocessorCount); err != nil {
+		return nil, err
+	}
+	if d.shared.lacks, err = lackForSharing(gpu); err != nil {
 		return nil, err
 	}
 	if limit > 0 {
@@ -191,20 +195,31 @@ func (d *device) NewBuffer(dtype kernels.DType, n int) (backend.Buffer, error) {
 	if err := backend.CheckBuffer(d, dtype, n); err != nil {
 		return nil, err
 	}
-	mem, err := d.allocate(uint64(n * dtype.Size()))
+	p, err := d.newPiece(uint64(n*dtype.Size()), false)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.clear(mem); err != nil {
-		d.memory.put(mem)
-		return nil, err
-	}
-	return &buffer{dev: d, dtype: dtype, len: n, memory: mem}, nil
+	return &buffer{dev: d, dtype: dtype, len: n, piece: p, at: p.ptr}, nil
 }
 
-// allocate gets device memory. Where there is none, the error is an ErrMemory.
-func (d *device) allocate(bytes uint64) (memory, error) {
-	mem, err := d.memory.get(bytes)
+// newPiece makes a piece of zeros, written in the stream's order.
+func (d *device) newPiece(bytes uint64, shared bool) (*piece, error) {
+	mem, err := d.allocate(bytes, shared)
+	if err != nil {
+		return nil, err
+	}
+	p := &piece{memory: mem, home: &d.memory}
+	if err := d.clear(mem); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// allocate gets device memory, or such as the host has too. Where there is none,
+// the error is an ErrMemory.
+func (d *device) allocate(bytes uint64, shared bool) (memory, error) {
+	mem, err := d.memory.get(bytes, shared)
 	if errors.Is(err, backend.ErrMemory) {
 		return memory{}, &backend.Error{Device: d.name, Err: err}
 	}
@@ -344,6 +359,7 @@ func (d *device) release() error {
 			do(m.Unload())
 		}
 		do(d.staging.close())
+		d.shared.close()
 		do(d.memory.close())
 		if d.stream != (cu.Stream{}) {
 			do(d.stream.Destroy())

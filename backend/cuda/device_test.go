@@ -91,7 +91,7 @@ func TestPretender(t *testing.T) {
 	if err := j.run(); !errors.Is(err, backend.ErrForeign) {
 		t.Errorf("a buffer that only looks like one gives %v", err)
 	}
-	if n := j.in[0].(*buffer).users.Load(); n != 0 {
+	if n := j.in[0].(*buffer).piece.users.Load(); n != 0 {
 		t.Errorf("%d calls use a buffer after a run that was refused", n)
 	}
 }

@@ -116,7 +116,7 @@ var place = regexp.MustCompile(`illegal address.*kernel (\w+), ptx:[1-9]\d*, blo
 func TestKernelFault(t *testing.T) {
 	t.Run("of a catalogue's kernel", func(t *testing.T) {
 		d, _, j, g := ready(t)
-		j.in[0].(*buffer).memory.ptr += 1 << 40 // where there is nothing
+		j.in[0].(*buffer).at += 1 << 40 // where there is nothing
 		must(t, j.run())
 		err := d.Sync()
 		var fault *emulator.Fault
@@ -149,7 +149,7 @@ func TestKernelFault(t *testing.T) {
 		l, err := driver.NewLaunch(fn, 1)
 		must(t, err)
 		defer l.Close()
-		l.SetPointer(0, j.out[0].(*buffer).memory.ptr)
+		l.SetPointer(0, j.out[0].(*buffer).at)
 		must(t, l.Run(d.stream))
 		d.leave()
 		if err := d.Sync(); err == nil || !strings.Contains(err.Error(), "kernel beyond, ptx:10, block (0,0,0), thread (0,0,0)") {

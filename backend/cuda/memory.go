@@ -14,8 +14,9 @@ import (
 
 // memory is a piece of device memory.
 type memory struct {
-	ptr   cu.DevicePtr
-	bytes uint64 // that were asked for
+	ptr    cu.DevicePtr
+	bytes  uint64 // that were asked for
+	shared bool   // the host has it too, at the same address
 }
 
 // size is what is allocated for it: rounded up, so that arrays of about the
@@ -37,35 +38,42 @@ type allocator struct {
 	mu     sync.Mutex
 	wait   func() error // until the device has done all that it was given
 	limit  uint64
-	taken  uint64                    // from the driver, kept pieces included
-	kept   map[uint64][]cu.DevicePtr // by size; nil once it is closed
-	pieces map[cu.DevicePtr]uint64   // all, with their sizes
+	taken  uint64                  // from the driver, kept pieces included
+	kept   map[sort][]cu.DevicePtr // nil once it is closed
+	pieces map[cu.DevicePtr]uint64 // all, with their sizes
 }
 
+// sort is what pieces that can take each other's place have in common.
+type sort struct {
+	size   uint64
+	shared bool
+}
+
+func (m memory) sort() sort { return sort{m.size(), m.shared} }
+
 func newAllocator(limit uint64, wait func() error) allocator {
-	return allocator{wait: wait, limit: limit, kept: map[uint64][]cu.DevicePtr{}, pieces: map[cu.DevicePtr]uint64{}}
+	return allocator{wait: wait, limit: limit, kept: map[sort][]cu.DevicePtr{}, pieces: map[cu.DevicePtr]uint64{}}
 }
 
 // get allocates. The error is an ErrMemory, or the driver's.
-func (a *allocator) get(bytes uint64) (memory, error) {
-	m := memory{bytes: bytes}
+func (a *allocator) get(bytes uint64, shared bool) (memory, error) {
+	m := memory{bytes: bytes, shared: shared}
 	if bytes == 0 {
 		return m, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	size := m.size()
-	if kept := a.kept[size]; len(kept) > 0 {
+	if kept := a.kept[m.sort()]; len(kept) > 0 {
 		m.ptr = kept[len(kept)-1]
-		a.kept[size] = kept[:len(kept)-1]
+		a.kept[m.sort()] = kept[:len(kept)-1]
 		return m, nil
 	}
-	err := a.take(&m, size)
+	err := a.take(&m)
 	if errors.Is(err, cu.OutOfMemory) {
 		if err := a.trim(); err != nil {
 			return memory{}, err
 		}
-		err = a.take(&m, size)
+		err = a.take(&m)
 	}
 	if errors.Is(err, cu.OutOfMemory) {
 		return memory{}, fmt.Errorf("%w: %d bytes were asked for, %s", backend.ErrMemory, bytes, a.room())
@@ -74,11 +82,12 @@ func (a *allocator) get(bytes uint64) (memory, error) {
 }
 
 // take asks the driver; being above the limit is the same as having no memory.
-func (a *allocator) take(m *memory, size uint64) error {
+func (a *allocator) take(m *memory) error {
+	size := m.size()
 	if size > a.limit || a.taken > a.limit-size {
 		return cu.OutOfMemory
 	}
-	ptr, err := cu.MemAlloc(int64(size))
+	ptr, err := m.sort().allocate()
 	if err != nil {
 		return err
 	}
@@ -86,6 +95,14 @@ func (a *allocator) take(m *memory, size uint64) error {
 	a.taken += size
 	a.pieces[ptr] = size
 	return nil
+}
+
+// allocate asks the driver.
+func (s sort) allocate() (cu.DevicePtr, error) {
+	if s.shared {
+		return cu.MemAllocManaged(int64(s.size), cu.AttachGlobal)
+	}
+	return cu.MemAlloc(int64(s.size))
 }
 
 // room says what there is.
@@ -105,7 +122,7 @@ func (a *allocator) put(m memory) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.kept != nil {
-		a.kept[m.size()] = append(a.kept[m.size()], m.ptr)
+		a.kept[m.sort()] = append(a.kept[m.sort()], m.ptr)
 	}
 }
 

@@ -26,20 +26,20 @@ func TestReuse(t *testing.T) {
 	d, gpu := openOn(t, emulator.Config{}, 0)
 	a := newFloats(t, d, 1000)
 	must(t, backend.Upload(a, make([]float32, 1000)))
-	at, taken := a.memory.ptr, d.memory.taken
+	at, taken := a.at, d.memory.taken
 	must(t, a.Close())
 	b := newFloats(t, d, 1001) // rounded up the same
-	if b.memory.ptr != at || d.memory.taken != taken {
-		t.Errorf("the memory of a closed buffer was not given to the next: %#x and %#x", at, b.memory.ptr)
+	if b.at != at || d.memory.taken != taken {
+		t.Errorf("the memory of a closed buffer was not given to the next: %#x and %#x", at, b.at)
 	}
 	c := newFloats(t, d, 1000)
-	if c.memory.ptr == at {
+	if c.at == at {
 		t.Error("one piece of memory was given to two buffers")
 	}
 	must(t, b.Close())
 	must(t, b.Close())
 	e, f := newFloats(t, d, 1000), newFloats(t, d, 1000)
-	if e.memory.ptr == f.memory.ptr {
+	if e.at == f.at {
 		t.Error("a buffer that was closed twice gave its memory to two others")
 	}
 	got := make([]float32, 1000)
@@ -168,7 +168,7 @@ func TestClosedInRun(t *testing.T) {
 		}
 	})
 	for range 1000 {
-		if out.users.Load() > 0 {
+		if out.piece.users.Load() > 0 {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -177,11 +177,11 @@ func TestClosedInRun(t *testing.T) {
 	next := newFloats(t, d, 300)
 	j.program.mu.Unlock()
 	group.Wait()
-	if next.memory.ptr == out.memory.ptr {
+	if next.at == out.at {
 		t.Error("the memory was given to another buffer")
 	}
 	must(t, next.Close())
-	if last := newFloats(t, d, 300); last.memory.ptr != next.memory.ptr && last.memory.ptr != out.memory.ptr {
+	if last := newFloats(t, d, 300); last.at != next.at && last.at != out.at {
 		t.Error("the memory was not given back after the run")
 	}
 }

@@ -158,8 +158,8 @@ func holdAll(buffers []backend.Buffer) (int, error) {
 			continue
 		}
 		err := backend.ErrForeign
-		if own, ok := b.(*buffer); ok {
-			if own.hold() {
+		if own, ok := bufferOf(b); ok {
+			if own.piece.hold() {
 				continue
 			}
 			err = backend.ErrClosed
@@ -173,7 +173,8 @@ func holdAll(buffers []backend.Buffer) (int, error) {
 func releaseAll(buffers []backend.Buffer) {
 	for _, b := range buffers {
 		if b != nil {
-			b.(*buffer).release()
+			own, _ := bufferOf(b)
+			own.piece.release()
 		}
 	}
 }
@@ -220,9 +221,9 @@ func (d *device) grow(m *memory, bytes int, zero bool) error {
 	if uint64(bytes) <= m.bytes {
 		return nil
 	}
-	larger, err := d.allocate(max(uint64(bytes), 2*m.bytes, 256))
+	larger, err := d.allocate(max(uint64(bytes), 2*m.bytes, 256), false)
 	if errors.Is(err, backend.ErrMemory) {
-		larger, err = d.allocate(uint64(bytes))
+		larger, err = d.allocate(uint64(bytes), false)
 	}
 	if err != nil {
 		return err
@@ -268,4 +269,7 @@ func (p *program) start(l *lowered, rows, cols int, inputs, outputs []backend.Bu
 }
 
 // pointer is the memory of a buffer that is held.
-func pointer(b backend.Buffer) cu.DevicePtr { return b.(*buffer).memory.ptr }
+func pointer(b backend.Buffer) cu.DevicePtr {
+	own, _ := bufferOf(b)
+	return own.at
+}

@@ -5,7 +5,6 @@ package cuda
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"gorgonia.org/cu"
@@ -59,10 +58,25 @@ func (d *device) note(runs []backend.Run) ([]recordedRun, error) {
 		if err != nil {
 			return nil, err
 		}
+		inputs, outputs := asTheyAre(r.Inputs), asTheyAre(r.Outputs)
 		p.end(r.Inputs, r.Outputs)
-		noted[i] = recordedRun{p, l, r.Rows, r.Cols, slices.Clone(r.Inputs), slices.Clone(r.Outputs)}
+		noted[i] = recordedRun{p, l, r.Rows, r.Cols, inputs, outputs}
 	}
 	return noted, nil
+}
+
+// asTheyAre are buffers with the memory that the given ones have now, whatever
+// those borrow later.
+func asTheyAre(buffers []backend.Buffer) []backend.Buffer {
+	fixed := make([]backend.Buffer, len(buffers))
+	for i, b := range buffers {
+		if b != nil {
+			own, _ := bufferOf(b)
+			now := *own
+			fixed[i] = &now
+		}
+	}
+	return fixed
 }
 
 func (d *device) capture(runs []recordedRun) (cu.ExecGraph, error) {

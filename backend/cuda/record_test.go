@@ -106,7 +106,7 @@ func TestRecording(t *testing.T) {
 			t.Errorf("a run into a closed buffer gives %v", err)
 		}
 		for _, b := range append(j.in, j.out...) { // none is held
-			if n := b.(*buffer).users.Load(); n&^closed != 0 {
+			if n := b.(*buffer).piece.users.Load(); n&^closed != 0 {
 				t.Errorf("%d calls use a buffer", n)
 			}
 		}

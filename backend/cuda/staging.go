@@ -68,7 +68,7 @@ func (s *staging) take() (*half, error) {
 
 // upload copies to the device. When it returns, p is free again; the GPU may
 // still be copying.
-func (d *device) upload(m memory, off int64, p []byte) error {
+func (d *device) upload(to cu.DevicePtr, p []byte) error {
 	s := &d.staging
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,20 +78,19 @@ func (d *device) upload(m memory, off int64, p []byte) error {
 			return d.check(err)
 		}
 		n := copy(h.bytes, p)
-		to := m.ptr + cu.DevicePtr(off)
 		if err := cu.MemcpyHtoDAsync(to, unsafe.Pointer(unsafe.SliceData(h.bytes)), int64(n), d.stream); err != nil {
 			return d.check(err)
 		}
 		if err := h.copied.Record(d.stream); err != nil {
 			return d.check(err)
 		}
-		p, off = p[n:], off+int64(n)
+		p, to = p[n:], to+cu.DevicePtr(n)
 	}
 	return nil
 }
 
 // download copies from the device, after the work that was given to it before.
-func (d *device) download(m memory, off int64, p []byte) error {
+func (d *device) download(from cu.DevicePtr, p []byte) error {
 	s := &d.staging
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +102,6 @@ func (d *device) download(m memory, off int64, p []byte) error {
 			return d.check(err)
 		}
 		n := min(len(p), len(h.bytes))
-		from := m.ptr + cu.DevicePtr(off)
 		if err := cu.MemcpyDtoHAsync(unsafe.Pointer(unsafe.SliceData(h.bytes)), from, int64(n), d.stream); err != nil {
 			return d.check(err)
 		}
@@ -123,7 +121,7 @@ func (d *device) download(m memory, off int64, p []byte) error {
 			copy(part, h.bytes)
 			return nil
 		}
-		p, off = p[n:], off+int64(n)
+		p, from = p[n:], from+cu.DevicePtr(n)
 	}
 	if arrived == nil {
 		return nil

@@ -108,6 +108,9 @@ func testTensorOperations[T kernels.Float](t *testing.T, dev backend.Device) {
 			}
 		})
 	}
+	for _, grid := range [][2]int{{3, 4*kernels.Lanes + 1}, {2*kernels.GroupRows + 3, 5*kernels.Lanes + 3}, {40*kernels.GroupRows + 1, 3}, {14*kernels.GroupRows + 5, 600}} {
+		check(t, dev, newCall(kernels.SumOfColumns, grid[0], grid[1], full(kernels.SumOfColumns), cancelling[T](14)))
+	}
 }
 
 // testBroadcast compiles the catalogue's kernels with every combination of kinds,

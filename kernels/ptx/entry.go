@@ -52,8 +52,12 @@ func newEntry(plan *kernels.Plan, a arch, wide bool) *entry {
 // read-only memory, as .nc wants it.
 func inPlace(plan *kernels.Plan) bool {
 	results := 0
-	for _, kind := range plan.Outputs {
-		if kind != kernels.Absent {
+	for i, kind := range plan.Outputs {
+		switch {
+		case kind == kernels.Absent:
+		case plan.OutputDType(i) != plan.Signature.DType:
+			return false
+		default:
 			results++
 		}
 	}

@@ -44,9 +44,11 @@ type Engine struct {
 
 	mu     sync.Mutex
 	pieces map[uintptr]*piece // by the address
+	closed bool
 }
 
-// New makes an engine on an open device.
+// New makes an engine on an open device, which is to stay open as long as tensors that
+// Place has made, and results of such, are used.
 func New(dev backend.Device) (*Engine, error) {
 	if dev == nil {
 		return nil, fmt.Errorf("engine: %w: an open device is wanted, such as backend.Open gives", backend.ErrForeign)
@@ -75,13 +77,38 @@ func Open(spec string) (*Engine, error) {
 	return e, nil
 }
 
-// Close closes the device that Open has opened. Tensors keep their memory, and what
-// they compute on the device from then on is an error.
+// Close closes the device that Open has opened. What tensors compute on it from then on
+// is an error. Their memory stays, that of the device's as well: while a tensor has some,
+// the device is closed to the engine's operations only.
 func (e *Engine) Close() error {
 	if !e.owned {
 		return nil
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return e.closeUnused()
+}
+
+// closeUnused closes the device once it is to be and nobody has memory of it.
+func (e *Engine) closeUnused() error {
+	if !e.closed || len(e.pieces) > 0 {
+		return nil
+	}
 	return e.dev.Close()
+}
+
+// use fails once the engine is closed.
+func (e *Engine) use() error {
+	if e.local {
+		return nil // where the device itself is
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return &backend.Error{Device: e.dev.Name(), Err: backend.ErrClosed}
+	}
+	return nil
 }
 
 // Device is where the engine computes.
@@ -380,6 +407,9 @@ func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dens
 
 // run computes a kernel of the call's operands.
 func (e *Engine) run(c *call, kernel *kernels.Kernel, rows, cols int, result lend.Memory) error {
+	if err := e.use(); err != nil {
+		return err
+	}
 	program, err := e.dev.Compile(kernel, kernels.Signature{DType: c.dtype, Kinds: c.kinds})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (e *Engine) free(p *piece) error {
 	defer e.mu.Unlock()
 	if at := address(p.memory); e.pieces[at] == p {
 		delete(e.pieces, at)
-		return e.sharer.FreeShared(p.memory)
+		return errors.Join(e.sharer.FreeShared(p.memory), e.closeUnused())
 	}
 	return nil
 }
@@ -86,6 +86,9 @@ const (
 func (e *Engine) place(bytes int, whose whose) ([]tensor.ConsOpt, error) {
 	if e.sharer == nil || whose == inGo || bytes == 0 {
 		return nil, nil
+	}
+	if err := e.use(); err != nil {
+		return nil, err
 	}
 	memory, err := e.sharer.NewShared(bytes)
 	// The collector does not know how much memory of the device's it could free.

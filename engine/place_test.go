@@ -250,6 +250,46 @@ func TestFree(t *testing.T) {
 	}
 }
 
+// TestClosedWithTensors: a closed engine leaves tensors in the device's memory to be
+// read, and closes the device when there are none.
+func TestClosedWithTensors(t *testing.T) {
+	eng, err := engine.Open("cuda:emulated")
+	if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrUnknownDevice) {
+		t.Skipf("built with -tags nvidia it would run: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := eng.Place(tensor.New(tensor.WithBacking([]float32{1, 2, 3})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := eng.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprint(x); s != "[1  2  3]" {
+		t.Errorf("it prints as %q", s)
+	}
+	for name, run := range map[string]func() error{
+		"add":   func() error { _, err := tensor.Add(x, x); return err },
+		"sum":   func() error { _, err := tensor.Sum(x); return err },
+		"place": func() error { _, err := eng.Place(x); return err },
+	} {
+		if err := run(); !errors.Is(err, backend.ErrClosed) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := eng.Device().Sync(); err != nil {
+		t.Errorf("the device is closed, and a tensor's memory with it: %v", err)
+	}
+	if err := eng.Free(x, int64(x.MemSize())); err != nil {
+		t.Error(err)
+	}
+	if err := eng.Device().Sync(); !errors.Is(err, backend.ErrClosed) {
+		t.Errorf("the device is open: %v", err)
+	}
+}
+
 // TestNothingToShare: results are in Go's memory where a device has none to share.
 func TestNothingToShare(t *testing.T) {
 	dev, err := backend.Open("cpu")

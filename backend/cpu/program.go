@@ -360,13 +360,17 @@ func (f *frame[T]) execute(ps *pass[T]) {
 // what a pass reads and writes takes more than three quarters of the last of
 // them, so that little of it would be found there again. That wants aligned
 // memory, which buffers and the edges of parts are, but not all that is borrowed.
+// What takes the place of an operand is in the cache already.
 func (f *frame[T]) streams() bool {
 	ps, cache := f.pass, f.program.dev.cache
 	if f.elements*ps.traffic*f.program.plan.Signature.DType.Size() <= cache-cache/4 {
 		return false
 	}
+	inputs := f.operands[:f.program.plan.Kernel.NumInputs()]
 	for _, r := range f.results {
-		if uintptr(unsafe.Pointer(unsafe.SliceData(r)))%align != 0 {
+		to := unsafe.SliceData(r)
+		if uintptr(unsafe.Pointer(to))%align != 0 ||
+			slices.ContainsFunc(inputs, func(x []T) bool { return to != nil && unsafe.SliceData(x) == to }) {
 			return false
 		}
 	}

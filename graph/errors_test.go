@@ -13,6 +13,7 @@ import (
 	"errorcell/backend"
 	"errorcell/engine"
 	"errorcell/graph"
+	"errorcell/kernels"
 )
 
 func TestRefusals(t *testing.T) {
@@ -116,6 +117,11 @@ func TestNoGradient(t *testing.T) {
 	}
 }
 
+// farAway is an engine whose memory the host does not reach.
+type farAway struct{ tensor.StdEng }
+
+func (farAway) AllocAccessible() bool { return false }
+
 // Values that are not what the nodes said are errors, and so is a closed device.
 func TestBadValues(t *testing.T) {
 	dev, err := backend.Open("cpu:threads=1")
@@ -126,43 +132,51 @@ func TestBadValues(t *testing.T) {
 	g := gorgonia.NewGraph()
 	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(2))
 	y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("y"), gorgonia.WithShape(2))
-	loss, errs, err := graph.GaussianError(dev, x, y)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := newNodes(t, graph.GaussianError, dev, x, y)
 	good := tensor.New(tensor.WithBacking([]float32{1, 2}))
-	masked := tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{1, 2}, []bool{false, true}))
-	for name, in := range map[string][]gorgonia.Value{
-		"none":   nil,
-		"one":    {good},
-		"nil":    {good, nil},
-		"typed":  {good, (*tensor.Dense)(nil)},
-		"scalar": {good, gorgonia.NewF32(1)},
-		"type":   {good, tensor.New(tensor.WithBacking([]float64{1, 2}))},
-		"shape":  {good, tensor.New(tensor.WithBacking([]float32{1, 2, 3}))},
-		"masked": {good, masked},
-	} {
-		if _, err := errs.Op().Do(in...); err == nil || !strings.HasPrefix(err.Error(), "graph: GaussianError") {
-			t.Errorf("%s: error %v", name, err)
-		}
-		if _, err := loss.Op().Do(append(in, good)...); err == nil {
-			t.Errorf("%s: no error of the loss", name)
-		}
-	}
-	for _, s := range [][]gorgonia.DimSizer{nil, {tensor.Shape{2}}, {tensor.Shape{2}, tensor.Shape{3}}} {
-		if _, err := errs.Op().InferShape(s...); !errors.Is(err, backend.ErrShape) && !errors.Is(err, backend.ErrOperands) {
-			t.Errorf("shapes %v: error %v", s, err)
+	fails := func(what string, is error, op gorgonia.Op, in ...gorgonia.Value) {
+		t.Helper()
+		_, err := op.Do(in...)
+		if err == nil || !strings.HasPrefix(err.Error(), "graph: GaussianError{") || !errors.Is(err, is) {
+			t.Errorf("%s: error %v of %v", what, err, op)
 		}
 	}
 	far := tensor.New(tensor.WithBacking([]float32{1, 2}))
 	far.Info().Init([]int{2}, []int{2})
-	if _, err := errs.Op().Do(good, far); !errors.Is(err, backend.ErrShape) || !strings.Contains(err.Error(), "mu: the tensor of shape (2,) has strides [2]") {
-		t.Errorf("error %v of strides that lead out of the memory", err)
+	for _, c := range []struct {
+		name string
+		is   error
+		v    gorgonia.Value
+	}{
+		{"nil", backend.ErrOperands, nil},
+		{"typed", backend.ErrOperands, (*tensor.Dense)(nil)},
+		{"scalar", backend.ErrOperands, gorgonia.NewF32(1)},
+		{"type", backend.ErrDType, tensor.New(tensor.WithBacking([]float64{1, 2}))},
+		{"shape", backend.ErrShape, tensor.New(tensor.WithBacking([]float32{1, 2, 3}))},
+		{"strides", backend.ErrShape, far},
+		{"far away", backend.ErrForeign, tensor.New(tensor.WithBacking([]float32{1, 2}), tensor.WithEngine(farAway{}))},
+	} {
+		fails(c.name, c.is, n.all(), good, c.v)
+		if c.is != backend.ErrForeign { // the shape is wrong before
+			fails(c.name, c.is, n.errors.Op(), c.v)
+			fails(c.name, c.is, n.loss.Op(), good, good, c.v, good)
+		}
+	}
+	masked := tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{1, 2}, []bool{false, true}))
+	if _, err := n.all().Do(good, masked); err == nil || !strings.Contains(err.Error(), "mu: element [1] of the tensor is masked") {
+		t.Errorf("masked: error %v", err)
+	}
+	for _, op := range []gorgonia.Op{n.all(), n.errors.Op(), n.loss.Op()} {
+		fails("none", backend.ErrOperands, op)
+		if _, err := op.InferShape(); !errors.Is(err, backend.ErrOperands) {
+			t.Errorf("no shapes: error %v", err)
+		}
+	}
+	if _, err := n.all().InferShape(tensor.Shape{2}, tensor.Shape{3}); !errors.Is(err, backend.ErrShape) {
+		t.Errorf("shapes: error %v", err)
 	}
 	dev.Close()
-	if _, err := errs.Op().Do(good, good); !errors.Is(err, backend.ErrClosed) {
-		t.Errorf("error %v of a closed device", err)
-	}
+	fails("closed", backend.ErrClosed, n.all(), good, good)
 }
 
 // A result goes where there is room for it, and elsewhere if it does not fit.
@@ -172,30 +186,28 @@ func TestPrealloc(t *testing.T) {
 	const n = 1 << 12
 	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(n))
 	y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("y"), gorgonia.WithShape(n))
-	loss, errs, err := graph.GaussianError(dev, x, y)
-	if err != nil {
-		t.Fatal(err)
-	}
+	op := newNodes(t, graph.GaussianError, dev, x, y).all().(gorgonia.UsePreallocDoer)
 	a := tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, 0, n)))
 	b := tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, 1, n+1)))
-	run := func(op gorgonia.Op, prealloc gorgonia.Value, in ...gorgonia.Value) gorgonia.Value {
-		v, err := op.(gorgonia.UsePreallocDoer).UsePreallocDo(prealloc, in...)
+	room := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2*n+1))
+	for _, c := range []struct {
+		to   gorgonia.Value
+		fits bool
+	}{
+		{room, true},
+		{nil, false},
+		{gorgonia.NewF32(0), false},
+		{(*tensor.Dense)(nil), false},
+		{tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(2*n+1)), false},
+		{tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(n)), false},
+		{slice(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2*n+1, 2)), nil, gorgonia.S(1)), false},
+	} {
+		v, err := op.UsePreallocDo(c.to, a, b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v
-	}
-	to := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(n))
-	if v := run(errs.Op(), to, a, b); v != gorgonia.Value(to) || to.Float32s()[7] != -1 {
-		t.Errorf("the result is in %p and begins with %v", v, to.Float32s()[7])
-	}
-	number := gorgonia.NewF32(0)
-	if v := run(loss.Op(), number, a, b, to); v != gorgonia.Value(number) || *number != -n/2 {
-		t.Errorf("the loss is %v", v)
-	}
-	for _, bad := range []gorgonia.Value{nil, gorgonia.NewF32(0), gorgonia.NewF64(0), (*tensor.Dense)(nil), tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(n)), tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, n/2))} {
-		if v := run(errs.Op(), bad, a, b); v == bad || v.Data().([]float32)[7] != -1 {
-			t.Errorf("the result of %T is %v", bad, v)
+		if got := v.Data().([]float32); (v == c.to) != c.fits || got[7] != -1 || got[n+7] != 1 || got[2*n] != -n/2 {
+			t.Errorf("into %T: there %v, numbers %v, %v and %v", c.to, v == c.to, got[7], got[n+7], got[2*n])
 		}
 	}
 }
@@ -230,11 +242,8 @@ func TestViews(t *testing.T) {
 			node := func(name string) *gorgonia.Node {
 				return gorgonia.NewTensor(g, tensor.Float64, d.Dims(), gorgonia.WithName(name), gorgonia.WithShape(d.Shape()...))
 			}
-			_, errs, err := graph.GaussianError(dev, node("target"), node("mu"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			v, err := errs.Op().Do(d, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(d.Shape()...)))
+			zeros := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(d.Shape()...))
+			_, v, err := newNodes(t, graph.GaussianError, dev, node("target"), node("mu")).compute(d, zeros)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,6 +277,10 @@ func TestConstant(t *testing.T) {
 	again, _, err := graph.GaussianError(dev, target, mu)
 	if err != nil || again != loss {
 		t.Errorf("another node for the same cell, error %v", err)
+	}
+	other, _, err := graph.GaussianError(open(t), target, mu)
+	if err != nil || other == loss {
+		t.Errorf("the same node for a cell on another device, error %v", err)
 	}
 	grads, err := gorgonia.Grad(loss, mu)
 	if err != nil {
@@ -320,31 +333,157 @@ func TestConcurrent(t *testing.T) {
 	const n = 1000
 	x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(n))
 	y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("y"), gorgonia.WithShape(n))
-	loss, errs, err := graph.LaplacianError(dev, x, y)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cell := newNodes(t, graph.LaplacianError, dev, x, y)
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
 			a := tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, i, i+n)))
 			b := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(n))
+			want := gorgonia.F32(-n)
+			if i == 0 { // which is 0 first
+				want++
+			}
 			for range 50 {
-				e, err := errs.Op().Do(a, b)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				l, err := loss.Op().Do(a, b, e)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if want := gorgonia.F32(-n); i > 0 && *l.(*gorgonia.F32) != want || i == 0 && *l.(*gorgonia.F32) != want+1 { // 0 is in the first
-					t.Errorf("loss %v of numbers from %d on", l, i)
+				if l, _, err := cell.compute(a, b); err != nil || *l.(*gorgonia.F32) != want {
+					t.Errorf("loss %v of numbers from %d on, error %v", l, i, err)
 				}
 			}
 		})
 	}
 	group.Wait()
+}
+
+// What the loss is of is among its operands, whatever was computed before.
+func TestLossOfOperands(t *testing.T) {
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("x"), gorgonia.WithShape(2))
+	y := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("y"), gorgonia.WithShape(2))
+	n := newNodes(t, graph.GaussianError, open(t), x, y)
+	a, zeros := tensor.New(tensor.WithBacking([]float64{1, 2})), tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(2))
+	first, err := n.all().Do(a, zeros)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := n.errors.Op().Do(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Float64s()[0] = 3 // where it is
+	second, err := n.all().Do(a, zeros)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs.Data().([]float64)[0] = 100
+	for _, c := range []struct {
+		all  gorgonia.Value
+		want float64
+	}{{first, -2.5}, {second, -6.5}, {first, -2.5}} {
+		if l, err := n.loss.Op().Do(a, zeros, c.all, errs); err != nil || *l.(*gorgonia.F64) != gorgonia.F64(c.want) {
+			t.Errorf("loss %v, not %v; error %v", l, c.want, err)
+		}
+	}
+}
+
+// Errors that another node overwrites, as TapeMachine lets it when nobody reads them
+// any more, are read before.
+func TestOverwrittenErrors(t *testing.T) {
+	dev := open(t)
+	g := gorgonia.NewGraph()
+	in := []float64{3, 5}
+	target := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("target"), gorgonia.WithShape(2), gorgonia.WithValue(tensor.New(tensor.WithBacking([]float64{1, 1}))))
+	mu := gorgonia.NewVector(g, tensor.Float64, gorgonia.WithName("mu"), gorgonia.WithShape(2), gorgonia.WithValue(tensor.New(tensor.WithBacking(in))))
+	n := newNodes(t, graph.GaussianError, dev, target, mu)
+	squares := gorgonia.Must(gorgonia.Square(n.errors))
+	two, three := gorgonia.NewConstant(2.0, gorgonia.WithName("two")), gorgonia.NewConstant(3.0, gorgonia.WithName("three"))
+	// Two gradients of one loss, each scaled where the other's is read from.
+	operands := gorgonia.Nodes{target, mu, n.allNode(), n.errors}
+	var d [2]gorgonia.Nodes
+	for i, grad := range []*gorgonia.Node{two, three} {
+		var err error
+		if d[i], err = n.loss.Op().(gorgonia.SDOp).SymDiff(operands, n.loss, grad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vm := gorgonia.NewTapeMachine(g)
+	defer vm.Close()
+	for range 2 {
+		if err := vm.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range in {
+			e := 1 - x
+			for j, factor := range []float64{2, 3} {
+				if got := d[j][0].Value().Data().([]float64)[i]; got != -e*factor {
+					t.Errorf("gradient by target %d is %v, not %v", i, got, -e*factor)
+				}
+				if got := d[j][1].Value().Data().([]float64)[i]; got != e*factor {
+					t.Errorf("gradient by mu %d is %v, not %v", i, got, e*factor)
+				}
+			}
+			if got := squares.Value().Data().([]float64)[i]; got != e*e {
+				t.Errorf("square %v, not %v", got, e*e)
+			}
+		}
+		if got := n.loss.Value().Data().(float64); got != -10 {
+			t.Errorf("loss %v", got)
+		}
+		vm.Reset()
+	}
+}
+
+// counted counts the runs of programs.
+type counted struct {
+	elsewhere
+	runs *int
+}
+
+func (d counted) Compile(k *kernels.Kernel, sig kernels.Signature) (backend.Program, error) {
+	p, err := d.elsewhere.Compile(k, sig)
+	return countedProgram{p, d.runs}, err
+}
+
+type countedProgram struct {
+	backend.Program
+	runs *int
+}
+
+func (p countedProgram) Run(rows, cols int, inputs, outputs []backend.Buffer) error {
+	*p.runs++
+	return p.Program.Run(rows, cols, inputs, outputs)
+}
+
+// Loss and errors are one run of a kernel, and each derivative is another; that by
+// target takes no memory of its own.
+func TestRuns(t *testing.T) {
+	for _, c := range cells {
+		t.Run(c.name, func(t *testing.T) {
+			runs, want := 0, 1
+			g := gorgonia.NewGraph()
+			node := func(name string) *gorgonia.Node {
+				return gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName(name), gorgonia.WithShape(5), gorgonia.WithInit(gorgonia.Uniform(c.low, c.high)))
+			}
+			target, mu := node("target"), node("mu")
+			n := newNodes(t, c.apply, counted{elsewhere{open(t)}, &runs}, target, mu, c.opts...)
+			var grads gorgonia.Nodes
+			if c.byMu != "" {
+				want = 3
+				var err error
+				if grads, err = gorgonia.Grad(n.loss, target, mu); err != nil {
+					t.Fatal(err)
+				}
+			}
+			vm := gorgonia.NewTapeMachine(g)
+			defer vm.Close()
+			if err := vm.RunAll(); err != nil {
+				t.Fatal(err)
+			}
+			if runs != want {
+				t.Errorf("%d runs, not %d", runs, want)
+			}
+			all := n.allNode().Value().Data().([]float32)
+			if grads != nil && &grads[0].Value().Data().([]float32)[0] != &all[5] {
+				t.Error("the derivative by target is elsewhere than it was")
+			}
+		})
+	}
 }

@@ -25,9 +25,10 @@
 // The device computes where the values are, if it can borrow the host's memory, else
 // on copies. It must stay open as long as the graph is run.
 //
-// Loss, errors and the derivatives by target and mu come from a run of a kernel each:
-// Gorgonia's operations have one result. Of a loss with a gradient in TapeMachine, both
-// derivatives are computed, also that which nobody has asked for.
+// Loss and errors come from one run of the cell's kernel, as does dL/dtarget; for that,
+// the graph has one node more, a vector of all. The gradient scales what is there, but
+// of probabilities, whose dL/dmu is a run of its own. In TapeMachine both derivatives
+// are computed, also that which nobody has asked for.
 package graph
 
 import (
@@ -63,50 +64,35 @@ func (o Option) String() string {
 	return fmt.Sprintf("Option(%d)", uint8(o))
 }
 
+// cell is the kernel of a cell, whose results are errors, the derivative of the loss by
+// target, dtarget, and the loss, L.
+type cell struct {
+	kernel     *kernels.Kernel
+	errors     string
+	byMu       *result // the derivative by mu; nil: it is what the errors are
+	noGradient string  // why the loss has none
+}
+
 // result is one of a kernel's.
 type result struct {
 	kernel *kernels.Kernel
 	name   string
 }
 
-// cell is what the nodes of a cell are computed by. The derivatives are of loss; a
-// cell without says why.
-type cell struct {
-	loss, errors, byTarget, byMu result
-	noGradient                   string
-}
-
 var (
-	gaussian = cell{
-		loss:     result{kernels.Gaussian, "L"},
-		errors:   result{kernels.Gaussian, "dmu"},
-		byTarget: result{kernels.Gaussian, "dtarget"},
-		byMu:     result{kernels.Gaussian, "dmu"},
-	}
-	mismatch = cell{
-		loss:       result{kernels.Laplacian, "L"},
-		errors:     result{kernels.Laplacian, "dmu"},
-		noGradient: "the number of mismatches has no gradient; the loss of option L1 has one",
-	}
-	l1 = cell{
-		loss:     result{kernels.LaplacianL1, "L"},
-		errors:   result{kernels.LaplacianL1, "dmu"},
-		byTarget: result{kernels.LaplacianL1, "dtarget"},
-		byMu:     result{kernels.LaplacianL1, "dmu"},
-	}
-	probabilities = cell{
-		loss:     result{kernels.Bernoulli, "L"},
-		errors:   result{kernels.Bernoulli, "dp"},
-		byTarget: result{kernels.Bernoulli, "dtarget"},
-		byMu:     result{kernels.BernoulliOptions, "dp-probabilities"},
-	}
-	logits = cell{
-		loss:     result{kernels.BernoulliLogits, "L"},
-		errors:   result{kernels.BernoulliLogits, "dp"},
-		byTarget: result{kernels.BernoulliLogits, "dtarget"},
-		byMu:     result{kernels.BernoulliLogits, "dp"},
-	}
+	gaussian = cell{kernel: kernels.Gaussian, errors: "dmu"}
+	mismatch = cell{kernel: kernels.Laplacian, errors: "dmu",
+		noGradient: "the number of mismatches has no gradient; the loss of option L1 has one"}
+	l1            = cell{kernel: kernels.LaplacianL1, errors: "dmu"}
+	probabilities = cell{kernel: kernels.Bernoulli, errors: "dp",
+		byMu: &result{kernels.BernoulliOptions, "dp-probabilities"}}
+	logits = cell{kernel: kernels.BernoulliLogits, errors: "dp"}
 )
+
+// scale is the chain rule: a derivative of the loss times the gradient of the loss.
+var scale = kernels.Must(kernels.Define("scale", func(k *kernels.Builder) {
+	k.Output("scaled", k.Mul(k.Input("derivative"), k.Input("gradient")))
+}))
 
 // GaussianError is the cell of the normal distribution of variance 1. Target and mu
 // are (B x N), loss = -sum((target - mu)^2)/2 is a scalar, errors = target - mu is
@@ -149,33 +135,45 @@ func apply(name string, cells map[Option]*cell, dev backend.Device, target, mu *
 	if err != nil {
 		return fail(err)
 	}
-	on := place{name: name, dev: dev, lender: lend.New(dev), like: like}
-	errorsOp, err := on.newOp(c.errors, ofTwo)
-	if err != nil {
-		return fail(err)
-	}
-	errorsOp.noGradient = "the errors have no gradient; that of the loss is what they are for"
-	lossOp, err := on.newOp(c.loss, ofLoss)
-	if err != nil {
-		return fail(err)
-	}
-	if lossOp.noGradient = c.noGradient; c.noGradient == "" {
-		for i, r := range []result{c.byTarget, c.byMu} {
-			if lossOp.by[i], err = on.newOp(r, ofGradient); err != nil {
-				return fail(err)
-			}
-			lossOp.by[i].noGradient = "there is no second derivative"
-		}
-	}
-	if errs, err = gorgonia.ApplyOp(errorsOp, target, mu); err != nil {
-		return fail(err)
-	}
-	// LispMachine takes each root of a graph for a cost, and errors are none. As an
-	// operand of the loss they are no root.
-	if loss, err = gorgonia.ApplyOp(lossOp, target, mu, errs); err != nil {
+	if loss, errs, err = c.nodes(place{cell: name, dev: dev, lender: lend.New(dev), like: like}, target, mu); err != nil {
 		return fail(err)
 	}
 	return loss, errs, nil
+}
+
+func (c *cell) nodes(on place, target, mu *gorgonia.Node) (lossNode, errorsNode *gorgonia.Node, err error) {
+	full := []kernels.Kind{kernels.Full, kernels.Full}
+	results := []string{c.errors, "dtarget", "L"}
+	if c.noGradient != "" {
+		results = []string{c.errors, "L"}
+	}
+	all, err := on.newRun(c.kernel, full, results...)
+	if err != nil {
+		return nil, nil, err
+	}
+	errorsOp := &part{op{on, "errors", "the errors have no gradient; that of the loss is what they are for"}, all.shape, 0}
+	lossOp := &loss{op: op{on, "loss", c.noGradient}, vector: all.shape}
+	if c.noGradient == "" {
+		lossOp.dtarget = &part{op{on, "dtarget", noSecond}, all.shape, on.like.shape.TotalSize()}
+		if lossOp.scale, err = on.newRun(scale, []kernels.Kind{kernels.Full, kernels.Scalar}, "scaled"); err != nil {
+			return nil, nil, err
+		}
+	}
+	if c.byMu != nil {
+		// The gradient is the modulator, a factor of derivatives.
+		if lossOp.byMu, err = on.newRun(c.byMu.kernel, append(full, kernels.Scalar), c.byMu.name); err != nil {
+			return nil, nil, err
+		}
+	}
+	vector, err := gorgonia.ApplyOp(all, target, mu)
+	if err != nil {
+		return nil, nil, err
+	}
+	if errorsNode, err = gorgonia.ApplyOp(errorsOp, vector); err != nil {
+		return nil, nil, err
+	}
+	lossNode, err = gorgonia.ApplyOp(lossOp, target, mu, vector, errorsNode)
+	return lossNode, errorsNode, err
 }
 
 // like is what the operands have in common.
@@ -183,6 +181,13 @@ type like struct {
 	dtype tensor.Dtype
 	dims  int
 	shape tensor.Shape
+}
+
+func (l like) kernelType() kernels.DType {
+	if l.dtype == tensor.Float32 {
+		return kernels.F32
+	}
+	return kernels.F64
 }
 
 func check(target, mu *gorgonia.Node) (like, error) {

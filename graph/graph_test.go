@@ -114,6 +114,39 @@ func sample[T kernels.Float](r *rand.Rand, c cell, n int) (target, mu []T) {
 	return target, mu
 }
 
+// nodes are those of a cell, whose operations compute without a machine.
+type nodes struct{ loss, errors *gorgonia.Node }
+
+func newNodes(t *testing.T, apply cellFunc, dev backend.Device, target, mu *gorgonia.Node, opts ...graph.Option) nodes {
+	t.Helper()
+	loss, errs, err := apply(dev, target, mu, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nodes{loss, errs}
+}
+
+// all is the operation that errors and loss are taken from the result of.
+func (n nodes) all() gorgonia.Op { return n.allNode().Op() }
+
+func (n nodes) allNode() *gorgonia.Node {
+	operands := n.errors.Graph().From(n.errors.ID())
+	operands.Next()
+	return operands.Node().(*gorgonia.Node)
+}
+
+func (n nodes) compute(target, mu gorgonia.Value) (loss, errors gorgonia.Value, err error) {
+	all, err := n.all().Do(target, mu)
+	if err != nil {
+		return nil, nil, err
+	}
+	if errors, err = n.errors.Op().Do(all); err != nil {
+		return nil, nil, err
+	}
+	loss, err = n.loss.Op().Do(target, mu, all, errors)
+	return loss, errors, err
+}
+
 func TestCells(t *testing.T) { onEveryDevice(t, testCells) }
 
 func testCells(t *testing.T, dev backend.Device) {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -13,115 +14,33 @@ import (
 	"errorcell/backend"
 	"errorcell/internal/dense"
 	"errorcell/internal/lend"
-	"errorcell/kernels"
 )
 
-// form is what operands an operation has after target and mu, and its result.
-type form uint8
-
-const (
-	ofTwo      form = iota // none; the result is like target
-	ofLoss                 // errors, of which it makes nothing; the result is a scalar
-	ofGradient             // the gradient of the loss, a scalar; the result is like target
-)
-
-// place is where a cell is computed, and on what.
+// place is where a cell is computed, and on what: what its operations have in common.
 type place struct {
-	name   string
+	cell   string
 	dev    backend.Device
 	lender *lend.Lender
 	like   like
 }
 
-// op computes one result of a kernel: all of Gorgonia's interfaces of operations.
+// op is what operations have in common. Without more, one has no gradient.
 type op struct {
 	place
-	result
-	form       form
-	program    backend.Program
-	output     int    // which result of the program
-	outputs    int    // how many the kernel has
-	noGradient string // why the operation has none
-	by         [2]*op // else, the derivatives by target and mu
+	name       string
+	noGradient string // why
 }
 
-var (
-	_ gorgonia.SDOp            = (*op)(nil)
-	_ gorgonia.ADOp            = (*op)(nil)
-	_ gorgonia.UsePreallocDoer = (*op)(nil)
-)
-
-// The operands of each kernel of the table.
-const (
-	targetOperand = iota
-	muOperand
-	modulatorOperand
-)
-
-func (p place) newOp(r result, f form) (*op, error) {
-	sig := kernels.Signature{DType: kernels.F32}
-	if p.like.dtype == tensor.Float64 {
-		sig.DType = kernels.F64
-	}
-	sig.Kinds[targetOperand], sig.Kinds[muOperand] = kernels.Full, kernels.Full
-	if f == ofGradient {
-		// The chain rule in the same pass: a modulator is a factor of derivatives.
-		sig.Kinds[modulatorOperand] = kernels.Scalar
-	}
-	output, outputs := r.kernel.OutputIndex(r.name), len(r.kernel.Outputs())
-	sig.Omit = (1<<outputs - 1) &^ (1 << output)
-	program, err := p.dev.Compile(r.kernel, sig)
-	if err != nil {
-		return nil, err
-	}
-	return &op{place: p, result: r, form: f, program: program, output: output, outputs: outputs}, nil
-}
-
-func (o *op) Arity() int {
-	if o.form == ofTwo {
-		return 2
-	}
-	return 3
-}
-
-// Type is Tensor a -> Tensor a, and so on, to Tensor a or, of a loss, to a.
-func (o *op) Type() hm.Type {
-	a := hm.TypeVariable('a')
-	t := gorgonia.TensorType{Dims: o.like.dims, Of: a}
-	switch o.form {
-	case ofLoss:
-		return hm.NewFnType(t, t, t, a)
-	case ofGradient:
-		return hm.NewFnType(t, t, a, t)
-	}
-	return hm.NewFnType(t, t, t)
-}
-
-func (o *op) InferShape(operands ...gorgonia.DimSizer) (tensor.Shape, error) {
-	if len(operands) != o.Arity() {
-		return nil, o.fail(fmt.Errorf("%w: %d operands are wanted, not %d", backend.ErrOperands, o.Arity(), len(operands)))
-	}
-	for _, d := range operands[:2] {
-		if s, ok := d.(tensor.Shape); !ok || !s.Eq(o.like.shape) {
-			return nil, o.fail(fmt.Errorf("%w: an operand has shape %v, not %v", backend.ErrShape, d, o.like.shape))
-		}
-	}
-	if o.form == ofLoss {
-		return tensor.ScalarShape(), nil
-	}
-	return o.like.shape.Clone(), nil
-}
+const noSecond = "there is no second derivative"
 
 func (o *op) ReturnsPtr() bool     { return true }
 func (o *op) CallsExtern() bool    { return false }
 func (o *op) OverwritesInput() int { return -1 }
 
-func (o *op) String() string {
-	return fmt.Sprintf("%s{%s of kernel %s on %s}", o.place.name, o.result.name, o.kernel.Name(), o.dev.Name())
-}
+func (o *op) String() string { return fmt.Sprintf("%s{%s on %s}", o.cell, o.name, o.dev.Name()) }
 
 // WriteHash tells operations apart. Two devices of one name are two.
-func (o *op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%v %d %p", o, o.form, o.dev) }
+func (o *op) WriteHash(h hash.Hash) { fmt.Fprintf(h, "%v %p", o, o.dev) }
 
 func (o *op) Hashcode() uint32 {
 	h := fnv.New32a()
@@ -131,127 +50,110 @@ func (o *op) Hashcode() uint32 {
 
 func (o *op) fail(err error) error { return fmt.Errorf("graph: %v: %w", o, err) }
 
-// Do computes into a new value.
-func (o *op) Do(operands ...gorgonia.Value) (gorgonia.Value, error) {
-	return o.run(o.newValue(), operands)
-}
-
-// UsePreallocDo computes into a value that is there, if the result fits in.
-func (o *op) UsePreallocDo(prealloc gorgonia.Value, operands ...gorgonia.Value) (gorgonia.Value, error) {
-	if !o.fits(prealloc) {
-		prealloc = o.newValue()
+// DiffWRT is true though there is no gradient, so that asking for it comes to SymDiff,
+// which says why.
+func (o *op) DiffWRT(operands int) []bool {
+	wrt := make([]bool, operands)
+	for i := range wrt {
+		wrt[i] = true
 	}
-	return o.run(prealloc, operands)
+	return wrt
 }
 
-func (o *op) newValue() gorgonia.Value {
-	switch {
-	case o.form != ofLoss:
-		return tensor.New(tensor.Of(o.like.dtype), tensor.WithShape(o.like.shape...))
-	case o.like.dtype == tensor.Float32:
-		return gorgonia.NewF32(0)
+func (o *op) SymDiff(gorgonia.Nodes, *gorgonia.Node, *gorgonia.Node) (gorgonia.Nodes, error) {
+	return nil, o.fail(errors.New(o.noGradient))
+}
+
+// DoDiff is called by LispMachine even if nobody has asked.
+func (o *op) DoDiff(_ gorgonia.ExecutionContext, _ gorgonia.Nodes, output *gorgonia.Node) error {
+	grad, err := output.Grad()
+	if err == nil && !isZero(grad) {
+		err = errors.New(o.noGradient)
 	}
-	return gorgonia.NewF64(0)
-}
-
-func (o *op) fits(v gorgonia.Value) bool {
-	if o.form == ofLoss {
-		_, err := o.scalar(v)
-		return err == nil
-	}
-	d, ok := v.(*tensor.Dense)
-	return ok && d != nil && o.check(d) == nil && dense.IsInOrder(d)
-}
-
-// check says what is wrong with a tensor.
-func (o *op) check(d *tensor.Dense) error {
-	switch {
-	case d.Dtype() != o.like.dtype:
-		return fmt.Errorf("%w: %v, not %v", backend.ErrDType, d.Dtype(), o.like.dtype)
-	case !d.Shape().Eq(o.like.shape):
-		return fmt.Errorf("%w: %v, not %v", backend.ErrShape, d.Shape(), o.like.shape)
-	case !d.IsNativelyAccessible():
-		return fmt.Errorf("%w: its memory cannot be reached", backend.ErrForeign)
+	if err != nil {
+		return o.fail(err)
 	}
 	return nil
 }
 
-// run computes into a value that fits.
-func (o *op) run(to gorgonia.Value, operands []gorgonia.Value) (gorgonia.Value, error) {
-	if len(operands) != o.Arity() {
-		return nil, o.fail(fmt.Errorf("%w: %d operands are wanted, not %d", backend.ErrOperands, o.Arity(), len(operands)))
+func isZero(v gorgonia.Value) bool {
+	switch v := v.(type) {
+	case *gorgonia.F32:
+		return *v == 0
+	case *gorgonia.F64:
+		return *v == 0
+	case *tensor.Dense:
+		return v.Eq(tensor.New(tensor.Of(v.Dtype()), tensor.WithShape(v.Shape().Clone()...)))
 	}
-	if err := o.compute(to, operands); err != nil {
-		return nil, o.fail(err)
-	}
-	return to, nil
+	return false
 }
 
-func (o *op) compute(to gorgonia.Value, operands []gorgonia.Value) error {
-	var inputs [kernels.MaxInputs]lend.Memory
-	var outputs [kernels.MaxOutputs]lend.Memory
-	n := o.like.shape.TotalSize()
-	dtype := o.program.Plan().Signature.DType
-	for i, v := range operands[:2] {
-		first, err := o.array(v)
-		if err != nil {
-			return fmt.Errorf("%s: %w", o.kernel.InputName(i), err)
-		}
-		inputs[i] = lend.Memory{DType: dtype, First: first, Len: n}
+// ofDims is a value's type in a graph: a number, or a tensor with so many axes.
+func ofDims(dims int) hm.Type {
+	element := hm.TypeVariable('a')
+	if dims == 0 {
+		return element
 	}
-	if o.form == ofGradient {
-		first, err := o.scalar(operands[2])
-		if err != nil {
-			return fmt.Errorf("gradient: %w", err)
-		}
-		inputs[modulatorOperand] = lend.Memory{DType: dtype, First: first, Len: 1}
-	}
-	result := lend.Memory{DType: dtype, Len: 1}
-	if o.form == ofLoss {
-		var err error
-		if result.First, err = o.scalar(to); err != nil {
-			return fmt.Errorf("result: %w", err)
-		}
-	} else {
-		result.First, result.Len = dense.First(to.(*tensor.Dense)), n
-	}
-	outputs[o.output] = result
-	// One row: all operands have every element, so the grid makes no difference.
-	return o.lender.Run(o.program, 1, n, inputs[:o.kernel.NumInputs()], outputs[:o.outputs])
+	return gorgonia.TensorType{Dims: dims, Of: element}
 }
 
-// array is where the elements of an operand are one after the other, rows first.
-func (o *op) array(v gorgonia.Value) (unsafe.Pointer, error) {
+// count finds a wrong number of operands.
+func count[X any](operands []X, arity int) error {
+	if len(operands) != arity {
+		return fmt.Errorf("%w: %d operands are wanted, not %d", backend.ErrOperands, arity, len(operands))
+	}
+	return nil
+}
+
+// array is an operand that is a tensor of the given shape.
+func (p place) array(v gorgonia.Value, shape tensor.Shape) (*tensor.Dense, error) {
 	d, ok := v.(*tensor.Dense)
-	if !ok || d == nil {
+	switch {
+	case !ok || d == nil:
 		return nil, fmt.Errorf("%w: it is a %T, a *tensor.Dense is wanted", backend.ErrOperands, v)
+	case d.Dtype() != p.like.dtype:
+		return nil, fmt.Errorf("%w: %v, not %v", backend.ErrDType, d.Dtype(), p.like.dtype)
+	case !d.Shape().Eq(shape):
+		return nil, fmt.Errorf("%w: %v, not %v", backend.ErrShape, d.Shape(), shape)
+	case !d.IsNativelyAccessible():
+		return nil, fmt.Errorf("%w: its memory cannot be reached", backend.ErrForeign)
 	}
-	if err := o.check(d); err != nil {
-		return nil, err
+	return d, nil
+}
+
+// memory is that of an operand of the given shape, rows first.
+func (p place) memory(v gorgonia.Value, shape tensor.Shape) (lend.Memory, error) {
+	d, err := p.array(v, shape)
+	if err != nil {
+		return lend.Memory{}, err
 	}
 	if d.Dtype() == tensor.Float32 {
 		data, err := dense.InOrder[float32](d)
-		return unsafe.Pointer(unsafe.SliceData(data)), err
+		return lend.Of(data), err
 	}
 	data, err := dense.InOrder[float64](d)
-	return unsafe.Pointer(unsafe.SliceData(data)), err
+	return lend.Of(data), err
 }
 
-// scalar is where a value that is one number is.
-func (o *op) scalar(v gorgonia.Value) (unsafe.Pointer, error) {
+// number is the memory of an operand that is one number.
+func (p place) number(v gorgonia.Value) (lend.Memory, error) {
+	m := lend.Memory{DType: p.like.kernelType(), Len: 1}
 	switch v := v.(type) {
 	case *gorgonia.F32:
-		if v != nil && o.like.dtype == tensor.Float32 {
-			return unsafe.Pointer(v), nil
+		if v != nil && p.like.dtype == tensor.Float32 {
+			m.First = unsafe.Pointer(v)
 		}
 	case *gorgonia.F64:
-		if v != nil && o.like.dtype == tensor.Float64 {
-			return unsafe.Pointer(v), nil
+		if v != nil && p.like.dtype == tensor.Float64 {
+			m.First = unsafe.Pointer(v)
 		}
 	case *tensor.Dense:
-		if v != nil && v.Dtype() == o.like.dtype && v.Shape().TotalSize() <= 1 && v.IsNativelyAccessible() {
-			return dense.First(v), nil
+		if v != nil && v.Dtype() == p.like.dtype && v.Shape().TotalSize() <= 1 && v.IsNativelyAccessible() {
+			m.First = dense.First(v)
 		}
 	}
-	return nil, fmt.Errorf("%w: a %v is wanted, not a %T", backend.ErrOperands, o.like.dtype, v)
+	if m.First == nil {
+		return m, fmt.Errorf("%w: a %v is wanted, not a %T", backend.ErrOperands, p.like.dtype, v)
+	}
+	return m, nil
 }

@@ -16,7 +16,7 @@ func TestAllocations(t *testing.T) {
 	program := compile(t, dev, kernels.Laplacian, kernels.F32, kernels.Absent, "dmu", "L")
 	x, y, to, loss := make([]float32, 4), make([]float32, 4), make([]float32, 4), make([]float32, 1)
 	if allocs := testing.AllocsPerRun(100, func() {
-		inputs, outputs := [3]Memory{memoryOf(x), memoryOf(y)}, [3]Memory{memoryOf(to), {}, memoryOf(loss)}
+		inputs, outputs := [3]Memory{Of(x), Of(y)}, [3]Memory{Of(to), {}, Of(loss)}
 		if err := l.Run(program, 1, len(x), inputs[:], outputs[:]); err != nil {
 			t.Fatal(err)
 		}

@@ -20,6 +20,11 @@ type Memory struct {
 	Len   int
 }
 
+// Of is the memory of a slice.
+func Of[T kernels.Float](s []T) Memory {
+	return Memory{kernels.DTypeOf[T](), unsafe.Pointer(unsafe.SliceData(s)), len(s)}
+}
+
 func (m Memory) size() int { return m.Len * m.DType.Size() }
 
 func (m Memory) bytes() []byte { return unsafe.Slice((*byte)(m.First), m.size()) }

@@ -12,10 +12,6 @@ import (
 	"errorcell/kernels"
 )
 
-func memoryOf[T kernels.Float](s []T) Memory {
-	return Memory{kernels.DTypeOf[T](), unsafe.Pointer(unsafe.SliceData(s)), len(s)}
-}
-
 // compile makes a program for a target and mu that are full, a modulator of a kind, and
 // the results that are named.
 func compile(tb testing.TB, dev backend.Device, k *kernels.Kernel, dtype kernels.DType, modulator kernels.Kind, results ...string) backend.Program {
@@ -97,14 +93,14 @@ func testRun[T kernels.Float](t *testing.T, w way, l *Lender, n int) {
 		k := kernels.Laplacian
 		want := reference(t, k, target, mu, c.modulator)
 		inputs, outputs := make([]Memory, k.NumInputs()), make([]Memory, len(k.Outputs()))
-		inputs[0], inputs[1] = memoryOf(target), memoryOf(mu)
+		inputs[0], inputs[1] = Of(target), Of(mu)
 		if c.modulator != nil {
-			inputs[2] = memoryOf(c.modulator)
+			inputs[2] = Of(c.modulator)
 		}
 		got := map[string][]T{}
 		for _, name := range c.results {
 			got[name] = make([]T, len(want[name]))
-			outputs[k.OutputIndex(name)] = memoryOf(got[name])
+			outputs[k.OutputIndex(name)] = Of(got[name])
 		}
 		if err := l.Run(compile(t, w.dev, k, dtype, c.kind, c.results...), 1, n, inputs, outputs); err != nil {
 			t.Fatal(err)
@@ -142,9 +138,9 @@ func TestOverlap(t *testing.T) {
 				want := reference(t, k, target[:n], mu[:n], nil)
 				at := c.at(target, mu, free)
 				inputs, outputs := make([]Memory, k.NumInputs()), make([]Memory, len(k.Outputs()))
-				inputs[0], inputs[1] = memoryOf(target[:n]), memoryOf(mu[:n])
+				inputs[0], inputs[1] = Of(target[:n]), Of(mu[:n])
 				for i, name := range c.results {
-					outputs[k.OutputIndex(name)] = memoryOf(at[i])
+					outputs[k.OutputIndex(name)] = Of(at[i])
 				}
 				if err := l.Run(compile(t, w.dev, k, kernels.F64, kernels.Absent, c.results...), 1, n, inputs, outputs); err != nil {
 					t.Fatal(err)
@@ -177,13 +173,13 @@ func TestInPlace(t *testing.T) {
 	} {
 		outputs := make([]Memory, len(k.Outputs()))
 		results := []string{"dmu"}
-		outputs[k.OutputIndex("dmu")] = memoryOf(c.dmu)
+		outputs[k.OutputIndex("dmu")] = Of(c.dmu)
 		if c.dtarget != nil {
 			results = append(results, "dtarget")
-			outputs[k.OutputIndex("dtarget")] = memoryOf(c.dtarget)
+			outputs[k.OutputIndex("dtarget")] = Of(c.dtarget)
 		}
 		inputs := make([]Memory, k.NumInputs())
-		inputs[0], inputs[1] = memoryOf(x), memoryOf(y)
+		inputs[0], inputs[1] = Of(x), Of(y)
 		r.copied.Store(0)
 		if err := l.Run(compile(t, r, k, kernels.F32, kernels.Absent, results...), 1, len(x), inputs, outputs); err != nil {
 			t.Fatal(err)
@@ -221,8 +217,8 @@ func oneRun[T kernels.Float](t *testing.T, w way, l *Lender, seed int) {
 	k := kernels.Laplacian
 	target, mu, got := numbers[T](n, seed), numbers[T](n, seed+1), make([]T, n)
 	outputs := make([]Memory, len(k.Outputs()))
-	outputs[k.OutputIndex("dmu")] = memoryOf(got)
-	err := l.Run(compile(t, w.dev, k, kernels.DTypeOf[T](), kernels.Absent, "dmu"), 1, n, []Memory{memoryOf(target), memoryOf(mu), {}}, outputs)
+	outputs[k.OutputIndex("dmu")] = Of(got)
+	err := l.Run(compile(t, w.dev, k, kernels.DTypeOf[T](), kernels.Absent, "dmu"), 1, n, []Memory{Of(target), Of(mu), {}}, outputs)
 	if want := reference(t, k, target, mu, nil)["dmu"]; err != nil || !equal(got, want) {
 		t.Errorf("%v, error %v, not %v", got, err, want)
 	}
@@ -260,7 +256,7 @@ func TestFailures(t *testing.T) {
 			target, mu := numbers[float32](n, 1), numbers[float32](n, 2)
 			dmu, dtarget := numbers[float32](n, 3), numbers[float32](n, 4)
 			run := func() error {
-				return l.Run(program, 1, n, []Memory{memoryOf(target), memoryOf(mu), {}}, []Memory{memoryOf(dmu), memoryOf(dtarget), {}})
+				return l.Run(program, 1, n, []Memory{Of(target), Of(mu), {}}, []Memory{Of(dmu), Of(dtarget), {}})
 			}
 			err := run()
 			if !errors.Is(err, errTold) || !strings.HasPrefix(err.Error(), c.want) {
@@ -285,7 +281,7 @@ func TestRefusals(t *testing.T) {
 	for _, w := range ways(t) {
 		l := New(w.dev)
 		program := compile(t, w.dev, kernels.Laplacian, kernels.F32, kernels.Absent, "dmu")
-		x, y, wide := memoryOf(make([]float32, 4)), memoryOf(make([]float32, 4)), memoryOf(make([]float64, 4))
+		x, y, wide := Of(make([]float32, 4)), Of(make([]float32, 4)), Of(make([]float64, 4))
 		nowhere, negative, typeless := x, x, x
 		nowhere.First, negative.Len, typeless.DType = nil, -1, 200
 		for name, c := range map[string]struct {
@@ -299,7 +295,7 @@ func TestRefusals(t *testing.T) {
 			"modulator": {[]Memory{x, x, x}, []Memory{y, {}, {}}, backend.ErrOperands, "modulator"},
 			"no result": {[]Memory{x, x, {}}, []Memory{{}, y, {}}, backend.ErrOperands, "dmu"},
 			"type":      {[]Memory{x, wide, {}}, []Memory{y, {}, {}}, backend.ErrDType, "mu"},
-			"short":     {[]Memory{x, memoryOf(make([]float32, 3)), {}}, []Memory{y, {}, {}}, backend.ErrShape, "mu"},
+			"short":     {[]Memory{x, Of(make([]float32, 3)), {}}, []Memory{y, {}, {}}, backend.ErrShape, "mu"},
 			"nowhere":   {[]Memory{nowhere, x, {}}, []Memory{y, {}, {}}, backend.ErrShape, "target: "},
 			"negative":  {[]Memory{x, negative, {}}, []Memory{y, {}, {}}, backend.ErrShape, "mu: "},
 			"typeless":  {[]Memory{typeless, x, {}}, []Memory{y, {}, {}}, backend.ErrDType, "target: "},
@@ -316,7 +312,7 @@ func TestRefusals(t *testing.T) {
 	dev := open(t)
 	program := compile(t, dev, kernels.Laplacian, kernels.F32, kernels.Absent, "dmu")
 	l := New(dev)
-	x := memoryOf(make([]float32, 4))
+	x := Of(make([]float32, 4))
 	dev.Close()
 	if err := l.Run(program, 1, 4, []Memory{x, x, {}}, []Memory{x, {}, {}}); !errors.Is(err, backend.ErrClosed) {
 		t.Errorf("a closed device: %v", err)

@@ -192,7 +192,7 @@ func testShared[T kernels.Float](t *testing.T, dev backend.Device) {
 			t.Fatal(err)
 		}
 		defer recording.Close()
-		if err := errors.Join(lend(l.x, z), lend(l.z, z), recording.Run(), dev.Sync()); err != nil {
+		if err := errors.Join(lend(l.x, z), lend(l.y, z), lend(l.z, z), recording.Run(), dev.Sync()); err != nil {
 			t.Fatal(err)
 		}
 		if d := difference(y, want); d != "" {

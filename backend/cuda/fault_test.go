@@ -21,6 +21,8 @@ import (
 func everyCall(d *device, j *job, g backend.Recording) map[string]func() error {
 	return map[string]func() error{
 		"NewBuffer": func() error { _, err := d.NewBuffer(kernels.F32, 1); return err },
+		"NewShared": func() error { _, err := d.NewShared(1); return err },
+		"Borrowed":  func() error { _, err := d.NewBorrowed(kernels.F32); return err },
 		"Compile":   func() error { _, err := d.Compile(j.kernel, j.Signature); return err },
 		"Sync":      d.Sync,
 		"Elapsed":   func() error { _, err := d.Elapsed(func() error { return nil }); return err },
@@ -180,7 +182,7 @@ func TestFaultsEverywhere(t *testing.T) {
 		if _, err := d.Elapsed(j.run); err != nil {
 			return err
 		}
-		return errors.Join(j.compare(), d.Sync(), g.Close())
+		return errors.Join(j.compare(), d.Sync(), g.Close(), addInShared(d, 500))
 	}
 	for name, arm := range map[string]func(*emulator.GPU, int){
 		"alloc":  (*emulator.GPU).FailAlloc,
@@ -216,7 +218,7 @@ func TestFaultsEverywhere(t *testing.T) {
 					if err != nil {
 						t.Errorf("%d: one allocation fails and the next does not: %v", n, err)
 					}
-					if n == 12 {
+					if n == 16 {
 						break
 					}
 					continue

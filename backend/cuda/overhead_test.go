@@ -37,6 +37,7 @@ func (idleFunction) Launch(grid, block [3]uint32, shared uint32, params [][]byte
 type launches struct {
 	dev                *device
 	run, replay, plain func() error
+	lent, plainLent    func() error // of add
 }
 
 func newLaunches(t testing.TB) launches {
@@ -50,13 +51,17 @@ func newLaunches(t testing.TB) launches {
 	g, err := d.Record(runs(j))
 	must(t, err)
 	must(t, j.run())
+	lent, err := newLent(d, 1024)
+	must(t, err)
+	must(t, lent.run())
 	must(t, d.enter()) // for the plain launch, and so no Close before leave
 	t.Cleanup(func() {
 		d.leave()
 		must(t, d.Close())
 	})
 	l := &j.program.narrow.launches[0]
-	return launches{d, j.run, g.Run, func() error { return l.call.Run(d.stream) }}
+	add := &lent.program.(*program).narrow.launches[0]
+	return launches{d, j.run, g.Run, func() error { return l.call.Run(d.stream) }, lent.run, func() error { return add.call.Run(d.stream) }}
 }
 
 // TestOverhead: what Run adds to the launch allocates nothing and takes less than
@@ -67,9 +72,11 @@ func TestOverhead(t *testing.T) {
 	}
 	l := newLaunches(t)
 	const times = 2000
-	ours, plain := allocations(t, l, times, l.run), allocations(t, l, times, l.plain)
-	if ours != plain {
-		t.Errorf("Run allocates %g times, the launch alone %g times", ours, plain)
+	for what, f := range map[string][2]func() error{"Run": {l.run, l.plain}, "Run in memory that is borrowed first": {l.lent, l.plainLent}} {
+		ours, plain := allocations(t, l, times, f[0]), allocations(t, l, times, f[1])
+		if ours != plain {
+			t.Errorf("%s allocates %g times, the launch alone %g times", what, ours, plain)
+		}
 	}
 	run, launch := fastest(l.run), fastest(l.plain)
 	must(t, l.dev.Sync())
@@ -91,7 +98,7 @@ func BenchmarkOverhead(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		f    func() error
-	}{{"plain launch", l.plain}, {"Run", l.run}, {"recording", l.replay}} {
+	}{{"plain launch", l.plain}, {"Run", l.run}, {"recording", l.replay}, {"borrowed", l.lent}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

@@ -112,6 +112,7 @@ var topics = []struct {
 	{"Borrowed", forTypes(testBorrowed[float32], testBorrowed[float64])},
 	{"Shared", forTypes(testShared[float32], testShared[float64])},
 	{"BadShared", testBadShared},
+	{"Truths", forTypes(testTruths[float32], testTruths[float64])},
 	{"BadBuffers", testBadBuffers},
 	{"BadCompile", testBadCompile},
 	{"BadRun", testBadRun},

@@ -73,15 +73,72 @@ func (l *lending[T]) right(x, y []T) ([]T, error) {
 func lent[T kernels.Float](t *testing.T, dev backend.Device, n int) []T {
 	t.Helper()
 	if sharer, ok := dev.(backend.Sharer); ok {
-		memory := share(t, sharer, n*kernels.DTypeOf[T]().Size())
-		t.Cleanup(func() {
-			if err := sharer.FreeShared(memory); err != nil {
-				t.Errorf("FreeShared: %v", err)
-			}
-		})
-		return numbersIn[T](memory)
+		return numbersIn[T](lentOf(t, sharer, n*kernels.DTypeOf[T]().Size()))
 	}
 	return make([]T, n)
+}
+
+// lentOf is memory that a device shares until the test ends.
+func lentOf(t *testing.T, sharer backend.Sharer, bytes int) []byte {
+	t.Helper()
+	memory := share(t, sharer, bytes)
+	t.Cleanup(func() {
+		if err := sharer.FreeShared(memory); err != nil {
+			t.Errorf("FreeShared: %v", err)
+		}
+	})
+	return memory
+}
+
+// testBorrowedTruths computes truth values into bools of Go, from any of them on.
+func testBorrowedTruths[T kernels.Float](t *testing.T, dev backend.Device) {
+	host, ok := dev.(backend.Borrower)
+	if !ok {
+		t.Skip("the device does not compute in the host's memory, and does not say so")
+	}
+	b, err := host.NewBorrowed(kernels.B8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := define("comparison", func(k *builder) { k.Output("less", k.Less(k.Input("x"), k.Input("y"))) })
+	for _, n := range []int{0, 1, 3, 100, 1023, 1024, 5000, 300_000} {
+		c := newCall(k, 1, n, full(k), wild[T](43))
+		j := load(t, dev, c)
+		for from := range 9 {
+			memory := make([]bool, n+10)
+			if sharer, ok := dev.(backend.Sharer); ok {
+				memory = unsafe.Slice((*bool)(unsafe.Pointer(unsafe.SliceData(lentOf(t, sharer, n+10)))), n+10)
+			}
+			for i := range memory {
+				memory[i] = i%2 == 0
+			}
+			if err := b.Borrow(unsafe.Pointer(&memory[from]), n); err != nil {
+				t.Fatal(err)
+			}
+			if err := j.program.Run(1, n, j.inputs, []backend.Buffer{b}); err != nil {
+				t.Fatal(err)
+			}
+			if err := dev.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range memory {
+				want := i%2 == 0 // beside it
+				if i >= from && i < from+n {
+					want = c.inputs[0][i-from] < c.inputs[1][i-from]
+				}
+				if got != want {
+					t.Fatalf("of %d from %d: bool %d is %v, want %v", n, from, i, got, want)
+				}
+			}
+		}
+		j.close(t)
+	}
+	if b.Device() != dev || b.DType() != kernels.B8 || b.Len() != 300_000 || len(b.Host()) != b.Len() {
+		t.Errorf("a borrowed buffer calls itself %d %v on %v", b.Len(), b.DType(), b.Device().Name())
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {

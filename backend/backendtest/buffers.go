@@ -104,7 +104,57 @@ func testBuffers[T kernels.Float](t *testing.T, dev backend.Device) {
 	})
 }
 
-// testBytes reads and writes a buffer of five numbers at byte offsets. The
+// testTruths is about buffers of truth values, in the device's memory and in the
+// host's.
+func testTruths[T kernels.Float](t *testing.T, dev backend.Device) {
+	newOf := func(t *testing.T, n int) backend.Buffer {
+		t.Helper()
+		b, err := dev.NewBuffer(kernels.B8, n)
+		if err != nil {
+			t.Fatalf("NewBuffer(%v, %d): %v", kernels.B8, n, err)
+		}
+		t.Cleanup(func() { b.Close() })
+		return b
+	}
+	t.Run("fresh", func(t *testing.T) { // zeros, also where another buffer was
+		for _, n := range []int{0, 1, 3, 1000, 100_001} {
+			for range 3 {
+				b := newOf(t, n)
+				if b.Device() != dev || b.DType() != kernels.B8 || b.Len() != n {
+					t.Errorf("a buffer of %d %v on %v calls itself %d %v on %v", n, kernels.B8, dev.Name(), b.Len(), b.DType(), b.Device().Name())
+				}
+				data := bytes.Repeat([]byte{bytePoison}, n)
+				if _, err := b.ReadAt(data, 0); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(data, make([]byte, n)) {
+					t.Errorf("a fresh buffer of %d is not false everywhere", n)
+				}
+				if _, err := b.WriteAt(bytes.Repeat([]byte{1}, n), 0); err != nil {
+					t.Fatal(err)
+				}
+				if host := b.Host(); host != nil && len(host) != n {
+					t.Errorf("the host reaches %d bytes of %d", len(host), n)
+				}
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+	t.Run("bytes", func(t *testing.T) { testBytes(t, newOf(t, 23)) })
+	t.Run("no numbers", func(t *testing.T) {
+		b := newOf(t, 3)
+		wantError(t, dev, backend.Upload(b, make([]T, 3)), backend.ErrDType, "bool")
+		wantError(t, dev, backend.Download(b, make([]T, 3)), backend.ErrDType, "bool")
+		if _, ok := backend.View[T](b); ok {
+			t.Error("truth values are shown as numbers")
+		}
+	})
+	t.Run("borrowed", func(t *testing.T) { testBorrowedTruths[T](t, dev) })
+}
+
+// testBytes reads and writes a buffer of a few elements at byte offsets. The
 // pattern of bytes has NaNs whose payload a copy must keep.
 func testBytes(t *testing.T, b backend.Buffer) {
 	size := b.Len() * b.DType().Size()

@@ -4,6 +4,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"fmt"
 	"hash/maphash"
 	"math"
@@ -126,7 +127,10 @@ type job[T kernels.Float] struct {
 
 // poison is what outputs hold before a run, so that what a run leaves out is
 // seen.
-const poison = -12345.5
+const (
+	poison     = -12345.5
+	bytePoison = 0xa5
+)
 
 // load compiles a call and copies it to the device.
 func load[T kernels.Float](t tester, dev backend.Device, c call[T]) *job[T] {
@@ -158,18 +162,36 @@ func tryLoad[T kernels.Float](dev backend.Device, c call[T]) (*job[T], error) {
 		}
 		j.inputs = append(j.inputs, b)
 	}
-	for _, kind := range j.program.Plan().Outputs {
+	for i, kind := range j.program.Plan().Outputs {
 		if kind == kernels.Absent {
 			j.outputs = append(j.outputs, nil)
 			continue
 		}
-		b, err := newBuffer(dev, slices.Repeat([]T{poison}, kind.Len(c.rows, c.cols)))
+		n := kind.Len(c.rows, c.cols)
+		var b backend.Buffer
+		if j.program.Plan().OutputDType(i) == kernels.B8 {
+			b, err = newBytes(dev, bytes.Repeat([]byte{bytePoison}, n))
+		} else {
+			b, err = newBuffer(dev, slices.Repeat([]T{poison}, n))
+		}
 		if err != nil {
 			return j, err
 		}
 		j.outputs = append(j.outputs, b)
 	}
 	return j, nil
+}
+
+// newBytes makes a buffer of truth values that holds any bytes.
+func newBytes(dev backend.Device, data []byte) (backend.Buffer, error) {
+	b, err := dev.NewBuffer(kernels.B8, len(data))
+	if err != nil {
+		return nil, fmt.Errorf("new buffer: %w", err)
+	}
+	if _, err := b.WriteAt(data, 0); err != nil {
+		return nil, fmt.Errorf("write: %w", err)
+	}
+	return b, nil
 }
 
 // newBuffer makes a buffer that holds data.
@@ -197,11 +219,29 @@ func downloadAll[T kernels.Float](buffers []backend.Buffer) ([][]T, error) {
 			continue
 		}
 		all[i] = make([]T, b.Len())
+		if b.DType() == kernels.B8 {
+			if err := downloadBytes(b, all[i]); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := backend.Download(b, all[i]); err != nil {
 			return nil, fmt.Errorf("download: %w", err)
 		}
 	}
 	return all, nil
+}
+
+// downloadBytes reads truth values as the numbers that their bytes are.
+func downloadBytes[T kernels.Float](b backend.Buffer, to []T) error {
+	data := make([]byte, b.Len())
+	if _, err := b.ReadAt(data, 0); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	for i, x := range data {
+		to[i] = T(x)
+	}
+	return nil
 }
 
 // run runs the program and reads the outputs.

@@ -44,6 +44,8 @@ const (
 	faultNamelessError fault = "errors do not name the device"
 	faultCachedByName  fault = "programs are found by the kernel's name"
 	faultNoCache       fault = "every Compile makes a program"
+	faultTruth         fault = "true is another number than 1"
+	faultTruthNaN      fault = "what has NaN in it is true"
 	faultAllocates     fault = "a run allocates" // as the reference interpreter does
 )
 
@@ -88,6 +90,15 @@ var found = []struct {
 	{faultNamelessError, "BadCompile/operand_missing"},
 	{faultCachedByName, "Programs/namesakes"},
 	{faultNoCache, "Programs/made_once"},
+	{faultTruth, "Kernels/float32/truths"},
+	{faultTruth, "Operations/float64/not"},
+	{faultTruth, "Random/float32"},
+	{faultTruthNaN, "SpecialValues/float32/wild"},
+	{faultTruthNaN, "Operations/float64/less"},
+	{faultDirtyBuffer, "Truths/float32/fresh"},
+	{faultNoEOF, "Truths/float64/bytes"},
+	{faultTail, "Sizes/float64/columns"},
+	{faultWriteFirst, "BadRun/truth_values/numbers_for_truth_values"},
 	{faultAllocates, "Allocations/float32"},
 }
 
@@ -143,6 +154,18 @@ func spoil[T kernels.Float](d *referenceDevice, r run[T], results [][]T) {
 		if n > 1 {
 			r.inputs[0][0] = 1.25
 		}
+	case faultTruth:
+		each(truthsOf(r, results), func(x T) T { return 255 * x })
+	case faultTruthNaN:
+		for _, truths := range truthsOf(r, results) {
+			for i := range truths {
+				for _, in := range r.inputs {
+					if len(in) == len(truths) && in[i] != in[i] {
+						truths[i] = 1
+					}
+				}
+			}
+		}
 	case faultForgetful:
 		if d.runs.Add(1) > 4 {
 			results[0][0]++
@@ -172,6 +195,17 @@ func ofKernel[T kernels.Float](r run[T], results [][]T, names ...string) [][]T {
 	var list [][]T
 	for i, result := range results {
 		if slices.Contains(names, r.plan.Kernel.OutputName(i)) {
+			list = append(list, result)
+		}
+	}
+	return list
+}
+
+// truthsOf picks the results that are truth values.
+func truthsOf[T kernels.Float](r run[T], results [][]T) [][]T {
+	var list [][]T
+	for i, result := range results {
+		if r.plan.OutputDType(i) == kernels.B8 {
 			list = append(list, result)
 		}
 	}

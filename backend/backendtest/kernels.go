@@ -65,8 +65,9 @@ func givesBool(op kernels.Op) bool {
 
 // operationKernel has a result for each way to put operands and the constant c
 // into the positions of an operation: y0 has operands alone, the last one the
-// constant alone, and "same" the first operand everywhere.
-func operationKernel(op kernels.Op, build func(*builder, []value) value, c float64) *kernels.Kernel {
+// constant alone, and "same" the first operand everywhere. Truth values become
+// numbers, unless they are wanted as they are.
+func operationKernel(op kernels.Op, build func(*builder, []value) value, c float64, truths bool) *kernels.Kernel {
 	name := strings.ReplaceAll(op.String(), "_", "-")
 	return kernels.Must(kernels.Define(name, func(k *builder) {
 		operands := make([]value, op.Arity())
@@ -82,7 +83,7 @@ func operationKernel(op kernels.Op, build func(*builder, []value) value, c float
 				}
 			}
 			y := build(k, args)
-			if givesBool(op) {
+			if givesBool(op) && !truths {
 				y = k.Select(y, k.Const(1), k.Const(math.Copysign(0, -1)))
 			}
 			k.Output(name, y)
@@ -109,7 +110,10 @@ var operationKernels = func() map[kernels.Op][]*kernels.Kernel {
 	table := map[kernels.Op][]*kernels.Kernel{}
 	for _, o := range operations {
 		for _, c := range operationConstants {
-			table[o.op] = append(table[o.op], operationKernel(o.op, o.build, c))
+			table[o.op] = append(table[o.op], operationKernel(o.op, o.build, c, false))
+			if givesBool(o.op) {
+				table[o.op] = append(table[o.op], operationKernel(o.op, o.build, c, true))
+			}
 		}
 	}
 	return table
@@ -206,6 +210,7 @@ var forms = []*kernels.Kernel{
 		k.Output("odd", k.Select(odd, k.Sign(x), k.Const(0)))
 		k.Output("outside", k.Sum(k.Select(odd, k.Const(1), k.Const(0)), kernels.All))
 	}),
+	truths,
 	define("polynomial", func(k *builder) { // x*y + z, fused and not: they must differ where they do
 		x, y, z := k.Input("x"), k.Input("y"), k.Input("z")
 		k.Output("fused", k.Fma(x, y, z))
@@ -240,6 +245,23 @@ var forms = []*kernels.Kernel{
 		k.Output("s", k.Sum(total, kernels.Batch))
 	}),
 }
+
+// truths has truth values and numbers among its results: of comparisons that are
+// for nothing else, that are used or stored twice, and of sums.
+var truths = define("truths", func(k *builder) {
+	x, y := k.Input("x"), k.Optional("y", 0.5)
+	less, differ := k.Less(x, y), k.Not(k.Equal(x, y))
+	k.Output("less", less)
+	k.Output("less_again", less)
+	k.Output("smaller", k.Select(less, x, y))
+	k.Output("at_most", k.LessEqual(x, y))
+	k.Output("differ", differ)
+	k.Output("between", k.And(k.Less(k.Const(-1), x), k.Not(k.Less(k.Const(1), k.Neg(y)))))
+	k.Output("of_y", k.Or(k.Equal(y, k.Const(0)), k.Not(k.Equal(y, y))))
+	k.Output("below_sum", k.Less(y, k.Sum(y, kernels.All)))
+	k.Output("column_positive", k.Less(k.Const(0), k.Sum(x, kernels.Batch)))
+	k.Output("any", k.Less(k.Const(0), k.Sum(k.Select(less, k.Const(1), k.Const(0)), kernels.All)))
+})
 
 // batchNorm is the variance over the batch, with rows of sums.
 var batchNorm = define("batch-norm", func(k *builder) {

@@ -4,6 +4,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,6 +46,8 @@ func testBadBuffers(t *testing.T, open Opener) {
 		{kernels.F64, 1 << 60, backend.ErrMemory},
 		{kernels.F32, 1 << 50, backend.ErrMemory},
 		{kernels.F64, 1 << 44, backend.ErrMemory},
+		{kernels.B8, -1, backend.ErrShape},
+		{kernels.B8, 1 << 50, backend.ErrMemory},
 	}
 	if twice := dev.Info().Memory / 2; twice < 1<<50 { // float32: twice what buffers can take
 		cases = append(cases, bad{kernels.F32, int(twice), backend.ErrMemory})
@@ -75,6 +78,7 @@ func testBadCompile(t *testing.T, open Opener) {
 	dev := openDevice(t, open)
 	for name, sig := range map[string]kernels.Signature{
 		"no element type":      {Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full, kernels.Full}},
+		"type of results":      {DType: kernels.B8, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full, kernels.Full}},
 		"unknown element type": {DType: 7, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full, kernels.Full}},
 		"operand missing":      {DType: kernels.F32, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full}},
 		"unknown kind":         {DType: kernels.F32, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full, 2}},
@@ -188,6 +192,7 @@ func testBadRun(t *testing.T, open Opener) {
 		outputs := []backend.Buffer{j.outputs[dmu], maker(t, dev)(kernels.F32, 15), j.outputs[loss]}
 		wantError(t, dev, j.program.Run(3, 5, j.inputs, outputs), backend.ErrOperands, "dtarget")
 	})
+	t.Run("truth values", func(t *testing.T) { testBadTruths(t, dev) })
 	t.Run("empty operand as result", func(t *testing.T) {
 		empty := newCall(kernels.Laplacian, 0, 5, []kernels.Kind{kernels.Full, kernels.Full, kernels.Absent}, ordinary[float32](40))
 		j := load(t, dev, empty)
@@ -210,6 +215,58 @@ func testBadRun(t *testing.T, open Opener) {
 		compareAll(t, j, got, twice.reference(t))
 	})
 	check(t, dev, c) // the device is as good as before
+}
+
+// testBadTruths gives buffers of the wrong element type where there are truth
+// values and numbers.
+func testBadTruths(t *testing.T, dev backend.Device) {
+	k := define("comparison", func(k *builder) {
+		x, y := k.Input("x"), k.Input("y")
+		less := k.Less(x, y)
+		k.Output("less", less)
+		k.Output("smaller", k.Select(less, x, y))
+	})
+	const less, smaller = 0, 1
+	c := newCall(k, 3, 5, full(k), ordinary[float32](42))
+	for _, bad := range []struct {
+		name  string
+		names []string
+		dtype kernels.DType
+		place func(j *job[float32]) *backend.Buffer
+	}{
+		{"numbers for truth values", []string{"less", "float32", "bool"}, kernels.F32, func(j *job[float32]) *backend.Buffer { return &j.outputs[less] }},
+		{"truth values for numbers", []string{"smaller", "float32", "bool"}, kernels.B8, func(j *job[float32]) *backend.Buffer { return &j.outputs[smaller] }},
+		{"truth values as an operand", []string{"y", "float32", "bool"}, kernels.B8, func(j *job[float32]) *backend.Buffer { return &j.inputs[1] }},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			j := load(t, dev, c)
+			defer j.close(t)
+			other, err := dev.NewBuffer(bad.dtype, 15)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := bytes.Repeat([]byte{bytePoison}, 15*bad.dtype.Size())
+			if _, err := other.WriteAt(want, 0); err != nil {
+				t.Fatal(err)
+			}
+			to := bad.place(j)
+			right := *to
+			*to = other
+			wantError(t, dev, j.start(), backend.ErrDType, append(bad.names, k.Name())...)
+			got := make([]byte, len(want))
+			if _, err := other.ReadAt(got, 0); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Error("the refused run has written the buffer that is wrong")
+			}
+			*to = right
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			compareAll(t, j, j.run(t), c.reference(t))
+		})
+	}
 }
 
 // testClosed uses buffers, then everything, after Close.

@@ -33,9 +33,14 @@ func testOperations[T kernels.Float](t *testing.T, dev backend.Device) {
 			for _, k := range operationKernels[o.op] {
 				check(t, dev, newCall(k, 1, n, full(k), tuples(numbers)))
 			}
-			k := operationKernels[o.op][0]
-			for _, combination := range allKinds(k) {
-				check(t, dev, newCall(k, 3, 5, combination, wild[T](1)))
+			first := 1 // kernels, those with the first constant
+			if givesBool(o.op) {
+				first = 2
+			}
+			for _, k := range operationKernels[o.op][:first] {
+				for _, combination := range allKinds(k) {
+					check(t, dev, newCall(k, 3, 5, combination, wild[T](1)))
+				}
 			}
 		})
 	}
@@ -151,7 +156,7 @@ func checkPlan[T kernels.Float](t *testing.T, dev backend.Device, c call[T]) {
 
 // testOmitted leaves out each subset of the results but the whole.
 func testOmitted[T kernels.Float](t *testing.T, dev backend.Device) {
-	for _, k := range append(kernels.Catalogue(), everything, batchNorm) {
+	for _, k := range append(kernels.Catalogue(), everything, batchNorm, truths) {
 		all := uint32(1)<<len(k.Outputs()) - 1
 		for omit := range all {
 			c := newCall(k, 33, 37, full(k), ordinary[T](12))
@@ -164,7 +169,7 @@ func testOmitted[T kernels.Float](t *testing.T, dev backend.Device) {
 // testSizes goes through the lengths at which loops, lanes, blocks and groups
 // of rows end.
 func testSizes[T kernels.Float](t *testing.T, dev backend.Device) {
-	list := append(kernels.Catalogue(), everything)
+	list := append(kernels.Catalogue(), everything, truths)
 	at := func(t *testing.T, rows, cols int) {
 		t.Helper()
 		for _, k := range list {
@@ -228,6 +233,8 @@ func testLarge[T kernels.Float](t *testing.T, dev backend.Device) {
 			{kernels.LaplacianScaled, []kernels.Kind{full, scalar, row, column, row}},
 			{batchNorm, []kernels.Kind{full, row, scalar}},
 			{everything, []kernels.Kind{full}},
+			{truths, []kernels.Kind{full, row}},
+			{truths, []kernels.Kind{column, full}},
 		} {
 			check(t, dev, newCall(c.kernel, 331, 211, c.kinds, cancelling[T](13)))
 		}
@@ -235,6 +242,7 @@ func testLarge[T kernels.Float](t *testing.T, dev backend.Device) {
 	t.Run("shapes", func(t *testing.T) {
 		for _, grid := range [][2]int{{1, 66_001}, {66_001, 1}, {3, 22_003}} {
 			check(t, dev, newCall(everything, grid[0], grid[1], full(everything), cancelling[T](14)))
+			check(t, dev, newCall(truths, grid[0], grid[1], full(truths), ordinary[T](14)))
 		}
 	})
 	t.Run("NaN", func(t *testing.T) {
@@ -281,7 +289,7 @@ func testCounts(t *testing.T, open Opener) {
 func testRepeat[T kernels.Float](t *testing.T, dev backend.Device) {
 	var jobs []*job[T]
 	var first [][][]T
-	for _, k := range append(kernels.Catalogue(), everything) {
+	for _, k := range append(kernels.Catalogue(), everything, truths) {
 		j := load(t, dev, newCall(k, 67, 129, full(k), wild[T](7)))
 		defer j.close(t)
 		jobs, first = append(jobs, j), append(first, j.run(t))

@@ -158,15 +158,21 @@ func (d *drawing) step(i int) {
 	}
 }
 
-// results makes results of what nothing uses, logical values through a Select
-// with constants, and of one more value at least.
+// results makes results of what nothing uses, some truth values as they are and
+// others through a Select with constants, and of one more value at least.
 func (d *drawing) results() {
 	if len(d.reals) == 0 {
 		d.reals = append(d.reals, d.k.Const(drawConstant(d.T)))
 	}
+	truths := 0
 	for _, c := range d.bools {
-		if !d.used[c] {
+		if !d.used[c] || truths < 3 && rapid.IntRange(0, 3).Draw(d.T, "stored") == 0 {
 			d.used[c] = true
+			if truths < 3 && rapid.Bool().Draw(d.T, "as it is") {
+				d.k.Output(fmt.Sprintf("truth%d", truths), c)
+				truths++
+				continue
+			}
 			d.reals = append(d.reals, d.k.Select(c, d.k.Const(drawConstant(d.T)), d.k.Const(drawConstant(d.T))))
 		}
 	}
@@ -178,7 +184,7 @@ func (d *drawing) results() {
 			list = append(list, x)
 		}
 	}
-	for last := len(list) - 1; len(list) > kernels.MaxOutputs; last-- {
+	for last := len(list) - 1; len(list)+truths > kernels.MaxOutputs; last-- {
 		list = append(list[:last-1], d.k.Add(list[last-1], list[last]))
 	}
 	for i, x := range list {

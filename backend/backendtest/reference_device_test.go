@@ -245,23 +245,35 @@ func (p *referenceProgram) Run(rows, cols int, inputs, outputs []backend.Buffer)
 }
 
 func compute[T kernels.Float](p *referenceProgram, rows, cols int, inputs, outputs []backend.Buffer) error {
-	r := run[T]{p.plan, rows, cols, views[T](inputs), views[T](outputs)}
+	r := run[T]{p.plan, rows, cols, views[T](inputs)}
 	results, err := r.reference()
 	if err != nil {
 		return p.device.fail(err)
 	}
 	spoil(p.device, r, results)
-	for i, to := range r.outputs {
-		copy(to, results[i])
+	for i, b := range outputs {
+		switch b, _ := b.(*referenceBuffer); {
+		case b == nil:
+		case b.dtype == kernels.B8:
+			for j, x := range results[i] {
+				b.data[j] = byte(x)
+			}
+		default:
+			copy(b.data, bytesOf(results[i]))
+		}
 	}
 	return nil
 }
 
+func bytesOf[T kernels.Float](x []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*int(unsafe.Sizeof(*new(T))))
+}
+
 // run is the arguments of a program's run.
 type run[T kernels.Float] struct {
-	plan            *kernels.Plan
-	rows, cols      int
-	inputs, outputs [][]T
+	plan       *kernels.Plan
+	rows, cols int
+	inputs     [][]T
 }
 
 func views[T kernels.Float](buffers []backend.Buffer) [][]T {

@@ -52,7 +52,7 @@ func testAllocations[T kernels.Float](t *testing.T, dev backend.Device) {
 	if raceEnabled {
 		t.Skip("the race detector allocates: run without -race")
 	}
-	for _, k := range append(kernels.Catalogue(), everything, batchNorm) {
+	for _, k := range append(kernels.Catalogue(), everything, batchNorm, truths) {
 		for _, grid := range [][2]int{{1, 1}, {3, 5}, {33, 37}, {48, 700}} {
 			if grid[0] > 100 && len(k.Nodes()) > 60 {
 				continue // for long, and nothing is allocated by the operation

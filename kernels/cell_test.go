@@ -12,6 +12,11 @@ func TestCells(t *testing.T) {
 	for _, c := range Cells() {
 		losses := map[string]bool{}
 		for _, k := range c.Kernels {
+			for _, out := range k.outputs {
+				if k.nodes[out.Node].Type == Bool {
+					t.Errorf("%s: the result %s of %s is a truth value, which no compartment holds", c.Name, out.Name, k.Name())
+				}
+			}
 			if k.Loss == "" {
 				continue
 			}

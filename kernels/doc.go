@@ -20,6 +20,9 @@
 // count gives the same bits, except that one NaN is as good as another. See
 // docs/numerics.md.
 //
+// Operands and results are arrays of the DType, but for results that are truth
+// values, such as a comparison: they are arrays of bytes, 0 or 1 ([B8]).
+//
 // # Shapes
 //
 // Operands broadcast by NumPy's rules. Each value of a kernel has its own

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mmcloughlin/avo/operand"
 
+	"errorcell/backend/cpu/internal/form"
 	"errorcell/kernels"
 )
 
@@ -78,6 +79,37 @@ func TestOperations(t *testing.T) {
 				t.Errorf("%v on %s: needs names %d constants, the lowering uses %d", op, i.name, prepared, len(e.constants))
 			}
 		}
+	}
+}
+
+// TestNarrow: a fused function can have results that are truth values. They are
+// never stored past the caches, so that one without others does not stream.
+func TestNarrow(t *testing.T) {
+	fm := form.Form{
+		Operands: []form.Access{form.Stream, form.Uniform},
+		Nodes: []kernels.Node{{}, {Index: 1}, {Op: kernels.OpLess, Type: kernels.Bool, Args: [3]int{0, 1}},
+			{Op: kernels.OpSelect, Args: [3]int{2, 0, 1}}, {Op: kernels.OpNot, Type: kernels.Bool, Args: [3]int{2}}},
+		Results: []int{2, 3, 4},
+	}
+	for _, i := range []*isa{avx2, avx512} {
+		for _, d := range []kernels.DType{kernels.F32, kernels.F64} {
+			f, files := newFile(i, d), map[string][]byte{}
+			f.fused("mixed", fm, true, f.layoutOf(fm))
+			if err := f.print(files, "simd", "mixed"); err != nil {
+				t.Fatalf("%s, %v: %v", i.name, d, err)
+			}
+			// One store past the caches for each vector of the unrolled loop, and
+			// one in the loop over single vectors.
+			if n := strings.Count(string(files["mixed_amd64.s"]), "VMOVNT"); n != i.unroll+1 {
+				t.Errorf("%s, %v: %d stores past the caches, want %d", i.name, d, n, i.unroll+1)
+			}
+		}
+	}
+	if !hasWide(fm) {
+		t.Errorf("%v has no result of elements", fm)
+	}
+	if fm.Results = []int{2, 4}; hasWide(fm) {
+		t.Errorf("%v has a result of elements", fm)
 	}
 }
 

@@ -46,6 +46,11 @@ const (
 	faultNoCache       fault = "every Compile makes a program"
 	faultTruth         fault = "true is another number than 1"
 	faultTruthNaN      fault = "what has NaN in it is true"
+	faultDirtyShared   fault = "shared memory is not zero"
+	faultBorrowsAll    fault = "any memory can be borrowed"
+	faultBorrowCopies  fault = "borrowed memory is copied"
+	faultFreesParts    fault = "a part of shared memory can be given back"
+	faultUsesFreed     fault = "memory that was given back is used"
 	faultAllocates     fault = "a run allocates" // as the reference interpreter does
 )
 
@@ -99,6 +104,14 @@ var found = []struct {
 	{faultNoEOF, "Truths/float64/bytes"},
 	{faultTail, "Sizes/float64/columns"},
 	{faultWriteFirst, "BadRun/truth_values/numbers_for_truth_values"},
+	{faultDirtyShared, "Shared/float32/fresh"},
+	{faultBorrowsAll, "BadShared/borrow/Go's"},
+	{faultBorrowsAll, "BadShared/borrow/freed"},
+	{faultBorrowCopies, "Borrowed/float64"},
+	{faultBorrowCopies, "Shared/float64/both_sides"},
+	{faultFreesParts, "BadShared/give_back/the_last_part"},
+	{faultUsesFreed, "Shared/float32/freed_under_work"},
+	{faultUseAfterClose, "BadShared/closed_device"},
 	{faultAllocates, "Allocations/float32"},
 }
 

@@ -7,6 +7,7 @@ package backendtest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,6 +48,8 @@ type referenceDevice struct {
 	mu       sync.RWMutex // held for reading while the device works
 	closed   bool
 	programs map[any]*referenceProgram
+	sharing  sync.Mutex
+	shared   []*referenceShared
 	spoiler  // of faults in the numbers
 }
 
@@ -205,6 +208,133 @@ func (b *referenceBuffer) WriteAt(p []byte, off int64) (int, error) {
 	return b.access(p, off, backend.WriteAtHost)
 }
 
+// referenceShared is memory of Go's that the device has given.
+type referenceShared struct {
+	data  []byte
+	freed atomic.Bool
+}
+
+func (d *referenceDevice) NewShared(bytes int) ([]byte, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	switch {
+	case bytes < 0:
+		return nil, d.fail(fmt.Errorf("%w: %d bytes", backend.ErrShape, bytes))
+	case bytes > memory:
+		return nil, d.fail(fmt.Errorf("%w: %d bytes in %d", backend.ErrMemory, bytes, memory))
+	case bytes == 0:
+		return nil, nil
+	}
+	const align = 256
+	data := make([]byte, bytes+align)
+	data = data[align-int(uintptr(unsafe.Pointer(&data[0]))%align):][:bytes:bytes]
+	if d.fault == faultDirtyShared {
+		data[bytes-1] = 0x40
+	}
+	d.sharing.Lock()
+	defer d.sharing.Unlock()
+	d.shared = append(d.shared, &referenceShared{data: data})
+	return data, nil
+}
+
+// find is the shared memory that has an address, and how much of it comes before.
+func (d *referenceDevice) find(first unsafe.Pointer) (*referenceShared, int, error) {
+	for _, s := range d.shared {
+		if off := uintptr(first) - uintptr(unsafe.Pointer(&s.data[0])); off < uintptr(len(s.data)) {
+			return s, int(off), nil
+		}
+	}
+	return nil, 0, d.fail(fmt.Errorf("%w: memory at %p", backend.ErrForeign, first))
+}
+
+func (d *referenceDevice) FreeShared(memory []byte) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	d.sharing.Lock()
+	defer d.sharing.Unlock()
+	s, off, err := d.find(unsafe.Pointer(unsafe.SliceData(memory)))
+	switch {
+	case err != nil && len(memory) == 0:
+		return nil
+	case err != nil:
+		return err
+	case (off > 0 || len(memory) < len(s.data)) && d.fault != faultFreesParts:
+		return d.fail(fmt.Errorf("%w: a part of shared memory", backend.ErrShape))
+	}
+	s.freed.Store(true)
+	d.shared = slices.DeleteFunc(d.shared, func(other *referenceShared) bool { return other == s })
+	return nil
+}
+
+// referenceBorrowed is a buffer in shared memory.
+type referenceBorrowed struct {
+	referenceBuffer
+	in *referenceShared
+}
+
+func (d *referenceDevice) NewBorrowed(dtype kernels.DType) (backend.Borrowed, error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	return &referenceBorrowed{referenceBuffer: referenceBuffer{device: d, dtype: dtype}}, nil
+}
+
+func (b *referenceBorrowed) Borrow(first unsafe.Pointer, n int) error {
+	d := b.device
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	if b.closed.Load() {
+		return d.fail(backend.ErrClosed)
+	}
+	if err := backend.CheckBorrow(d, first, n); err != nil {
+		return err
+	}
+	b.n, b.data, b.in = n, nil, nil
+	if n == 0 {
+		return nil
+	}
+	d.sharing.Lock()
+	defer d.sharing.Unlock()
+	s, off, err := d.find(first)
+	size := b.dtype.Size()
+	switch {
+	case err != nil && d.fault == faultBorrowsAll:
+		b.data = unsafe.Slice((*byte)(first), n*size)
+		return nil
+	case err != nil:
+		return err
+	case uintptr(first)%uintptr(size) != 0 || n > (len(s.data)-off)/size:
+		return d.fail(fmt.Errorf("%w: %d elements %d bytes before the end", backend.ErrShape, n, len(s.data)-off))
+	}
+	b.data, b.in = s.data[off:][:n*size], s
+	if d.fault == faultBorrowCopies {
+		b.data = slices.Clone(b.data)
+	}
+	return nil
+}
+
+func (b *referenceBorrowed) isFreed() bool {
+	return b.in != nil && b.in.freed.Load() && b.device.fault != faultUsesFreed
+}
+
+// referenceOf is the device's own buffer that b is, nil for others.
+func referenceOf(b backend.Buffer) *referenceBuffer {
+	switch b := b.(type) {
+	case *referenceBuffer:
+		return b
+	case *referenceBorrowed:
+		return &b.referenceBuffer
+	}
+	return nil
+}
+
 type referenceProgram struct {
 	device *referenceDevice
 	plan   *kernels.Plan
@@ -218,7 +348,7 @@ func (p *referenceProgram) Run(rows, cols int, inputs, outputs []backend.Buffer)
 	}
 	defer p.device.leave()
 	if p.device.fault == faultWriteFirst && len(outputs) > 0 && outputs[0] != nil {
-		clear(outputs[0].(*referenceBuffer).data)
+		clear(referenceOf(outputs[0]).data)
 	}
 	err := backend.CheckRun(p.device, p.plan, rows, cols, inputs, outputs)
 	if p.device.fault == faultAliased && errors.Is(err, backend.ErrAliased) {
@@ -233,7 +363,8 @@ func (p *referenceProgram) Run(rows, cols int, inputs, outputs []backend.Buffer)
 			name = p.plan.Kernel.OutputName
 		}
 		for j, b := range list {
-			if b != nil && b.(*referenceBuffer).check() != nil {
+			borrowed, ok := b.(*referenceBorrowed)
+			if b != nil && referenceOf(b).check() != nil || ok && borrowed.isFreed() {
 				return p.device.fail(fmt.Errorf("kernel %s: %s: %w", p.plan.Kernel.Name(), name(j), backend.ErrClosed))
 			}
 		}
@@ -279,7 +410,7 @@ type run[T kernels.Float] struct {
 func views[T kernels.Float](buffers []backend.Buffer) [][]T {
 	list := make([][]T, len(buffers))
 	for i, b := range buffers {
-		if b, ok := b.(*referenceBuffer); ok && b.n > 0 {
+		if b := referenceOf(b); b != nil && b.n > 0 {
 			list[i] = unsafe.Slice((*T)(unsafe.Pointer(&b.data[0])), b.n)
 		}
 	}

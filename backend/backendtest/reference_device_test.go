@@ -383,7 +383,7 @@ func compute[T kernels.Float](p *referenceProgram, rows, cols int, inputs, outpu
 	}
 	spoil(p.device, r, results)
 	for i, b := range outputs {
-		switch b, _ := b.(*referenceBuffer); {
+		switch b := referenceOf(b); {
 		case b == nil:
 		case b.dtype == kernels.B8:
 			for j, x := range results[i] {

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"testing"
 	"unsafe"
+	"weak"
 
 	"errorcell/backend"
 	"errorcell/kernels"
@@ -136,5 +137,51 @@ func TestHostOutlivesClose(t *testing.T) {
 	}
 	if err := dev.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRunsKeepNoMemory: what a run has worked on is free once its buffers are,
+// of each element type.
+func TestRunsKeepNoMemory(t *testing.T) {
+	dev, err := backend.Open("cpu:threads=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	k := kernels.Must(kernels.Define("k", func(k *kernels.Builder) {
+		x := k.Input("x")
+		k.Output("y", k.Neg(x))
+		k.Output("negative", k.Less(x, k.Const(0)))
+	}))
+	p, err := dev.Compile(k, kernels.Signature{DType: kernels.F32, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 5000
+	var kept []weak.Pointer[byte]
+	func() {
+		var buffers []backend.Buffer
+		for _, dtype := range []kernels.DType{kernels.F32, kernels.F32, kernels.B8} {
+			b, err := dev.NewBuffer(dtype, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			buffers = append(buffers, b)
+			kept = append(kept, weak.Make(&b.Host()[0]))
+		}
+		if err := p.Run(1, n, buffers[:1], buffers[1:]); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range buffers {
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}()
+	runtime.GC()
+	for i, m := range kept {
+		if m.Value() != nil {
+			t.Errorf("after a run the memory of buffer %d is kept", i)
+		}
 	}
 }

@@ -98,7 +98,7 @@ func BenchmarkGraph(b *testing.B) {
 				own := newTape(b, n, l.low, l.high, l.own)
 				defer ours.vm.close()
 				defer own.vm.close()
-				takeTurns(b, "own/ours", ours.vm.step, own.vm.step, max(1, 1<<16/n))
+				takeTurns(b, "own/ours", ours.vm.step, own.vm.step, max(1, 1<<12/n))
 			})
 		}
 	}

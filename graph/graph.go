@@ -143,7 +143,7 @@ func apply(name string, cells map[Option]*cell, dev backend.Device, target, mu *
 
 func (c *cell) nodes(on place, target, mu *gorgonia.Node) (lossNode, errorsNode *gorgonia.Node, err error) {
 	full := []kernels.Kind{kernels.Full, kernels.Full}
-	results := []string{c.errors, "dtarget", "L"}
+	results := []string{c.errors, "dtarget", "L"} // all, for which CPUs have a function of its own
 	if c.noGradient != "" {
 		results = []string{c.errors, "L"}
 	}

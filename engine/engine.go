@@ -114,10 +114,14 @@ func (e *Engine) use() error {
 // Device is where the engine computes.
 func (e *Engine) Device() backend.Device { return e.dev }
 
-// least is how many elements a tensor has at least for a CPU to be quicker at an
-// operation that moves memory; functions have leastOf. With fewer, it takes longer to
-// get there than StdEng takes.
-const least, leastOf = 1024, 256
+// least is how many elements a tensor has at least for a CPU to be quicker at adding
+// them up, or at two for each of a result. With fewer, it takes longer to get there
+// than StdEng takes. Operations have a number each: what StdEng is slower at is worth
+// the way for less.
+const least = 2048
+
+// leastColumns is how many elements are worth the way for the sums of columns.
+const leastColumns = 1024
 
 // The operations of StdEng.
 type (
@@ -530,7 +534,7 @@ func (e *Engine) along(d *tensor.Dense, axis int) (tensor.Tensor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: sum: %w", err)
 	}
-	if rows*cols < least {
+	if n := rows * cols; n < leastColumns || cols == 1 && n < least {
 		if c.dtype == kernels.F32 {
 			addUp(result.Float32s(), d.Float32s(), blocks, rows, cols)
 		} else {
@@ -560,6 +564,12 @@ func part(m lend.Memory, first, n int) lend.Memory {
 
 // addUp adds the columns of blocks that are too short for the device.
 func addUp[T kernels.Float](dst, src []T, blocks, rows, cols int) {
+	if cols == 1 {
+		for b := range blocks {
+			dst[b] = T(sumOf(src[b*rows:][:rows]))
+		}
+		return
+	}
 	for b := range blocks {
 		for j := range cols {
 			total := 0.0
@@ -569,4 +579,19 @@ func addUp[T kernels.Float](dst, src []T, blocks, rows, cols int) {
 			dst[b*cols+j] = T(total)
 		}
 	}
+}
+
+// sumOf adds up in four running sums, since each addition waits for the one before.
+func sumOf[T kernels.Float](x []T) float64 {
+	var sums [4]float64
+	for ; len(x) >= 4; x = x[4:] {
+		sums[0] += float64(x[0])
+		sums[1] += float64(x[1])
+		sums[2] += float64(x[2])
+		sums[3] += float64(x[3])
+	}
+	for _, v := range x {
+		sums[0] += float64(v)
+	}
+	return (sums[0] + sums[1]) + (sums[2] + sums[3])
 }

@@ -308,7 +308,7 @@ func TestConcurrent(t *testing.T) {
 // operands stay as they are.
 func TestClosed(t *testing.T) {
 	eng := open(t)
-	a := tensor.New(tensor.WithShape(2000), tensor.WithBacking(make([]float32, 2000)), tensor.WithEngine(eng))
+	a := tensor.New(tensor.WithShape(3000), tensor.WithBacking(make([]float32, 3000)), tensor.WithEngine(eng))
 	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}

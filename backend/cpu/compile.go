@@ -29,7 +29,7 @@ type pass[T kernels.Float] struct {
 	// traffic is the arrays that are read and written, of an element for each.
 	traffic int
 	batch   bool // the sums are over the batch axis
-	inPlace bool // they are of operands
+	inPlace bool // they are of operands, and nothing else is computed
 	// repeats says that it has columns, which are repeated along the rows.
 	repeats bool
 }
@@ -128,7 +128,7 @@ func compilePass[T kernels.Float](k *kit[T], plan *kernels.Plan, p kernels.Pass)
 			c.pass.traffic++
 		}
 	}
-	c.pass.inPlace = len(c.pass.steps) == 0 && !slices.ContainsFunc(c.pass.sums, func(s sum[T]) bool { return c.pass.places[s.place].source != operand })
+	c.pass.inPlace = len(p.Stores) == 0 && len(c.pass.steps) == 0 && !slices.ContainsFunc(c.pass.sums, func(s sum[T]) bool { return c.pass.places[s.place].source != operand })
 	c.assignSlots()
 	return c.pass
 }

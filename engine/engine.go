@@ -246,7 +246,7 @@ func (e *Engine) mine(t tensor.Tensor, err error) (tensor.Tensor, error) {
 // is asked first, so that the way to StdEng is as short as can be.
 func (e *Engine) few(t tensor.Tensor, least int) bool {
 	d, ok := t.(*tensor.Dense)
-	return ok && e.local && d.MemSize() < uintptr(least*kernels.F32.Size())
+	return ok && d != nil && e.local && d.MemSize() < uintptr(least*kernels.F32.Size())
 }
 
 // plain is the tensor, if the device computes with it: floats, one after the other,

@@ -73,6 +73,7 @@ type sharing struct {
 	runs   int
 
 	badFrees int // of what is not there
+	buffers  int // made for copies
 }
 
 func newSharing(dev backend.Device) *sharing {
@@ -112,6 +113,13 @@ func (s *sharing) FreeShared(memory []byte) error {
 func (s *sharing) NewBorrowed(dtype kernels.DType) (backend.Borrowed, error) {
 	b, err := s.Device.(backend.Borrower).NewBorrowed(dtype)
 	return &sharedBuffer{b, s}, err
+}
+
+func (s *sharing) NewBuffer(dtype kernels.DType, n int) (backend.Buffer, error) {
+	s.mu.Lock()
+	s.buffers++
+	s.mu.Unlock()
+	return s.Device.NewBuffer(dtype, n)
 }
 
 func (s *sharing) holds(first unsafe.Pointer, bytes int) bool {

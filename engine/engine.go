@@ -10,9 +10,8 @@
 // contiguous and, on a CPU, short ones are for tensor.StdEng, which the engine contains.
 //
 // A GPU has memory of its own, to which the operands are copied for each operation, and
-// the result back. What [Engine.Place] gives is there already, and so are results of such
-// tensors. The host reaches them, too: they are read, printed and given to StdEng's
-// operations like any other.
+// the result back. Tensors that [Engine.Place] gives are there already. The host reaches
+// them, too: they are read, printed and given to StdEng's operations like any other.
 package engine
 
 import (
@@ -36,24 +35,24 @@ type Engine struct {
 	dev    backend.Device
 	lender *lend.Lender
 	local  bool           // the device computes in Go's memory
-	sharer backend.Sharer // else, where it has memory for results that the host reaches
+	sharer backend.Sharer // else, where it has memory that the host reaches
 	owned  bool           // the device is closed with the engine
 	own    tensor.ConsOpt
 
 	calls sync.Pool // of *call
 
 	mu     sync.Mutex
-	pieces map[uintptr]*piece // by the address
+	placed map[uintptr][]byte // memory of tensors, by the address
 	closed bool
 }
 
 // New makes an engine on an open device, which is to stay open as long as tensors that
-// Place has made, and results of such, are used.
+// Place has made are used.
 func New(dev backend.Device) (*Engine, error) {
 	if dev == nil {
 		return nil, fmt.Errorf("engine: %w: an open device is wanted, such as backend.Open gives", backend.ErrForeign)
 	}
-	e := &Engine{dev: dev, lender: lend.New(dev), pieces: map[uintptr]*piece{}}
+	e := &Engine{dev: dev, lender: lend.New(dev), placed: map[uintptr][]byte{}}
 	e.sharer, _ = dev.(backend.Sharer)
 	if _, borrows := dev.(backend.Borrower); borrows && e.sharer == nil {
 		e.local = true
@@ -78,8 +77,8 @@ func Open(spec string) (*Engine, error) {
 }
 
 // Close closes the device that Open has opened. What tensors compute on it from then on
-// is an error. Their memory stays, that of the device's as well: while a tensor has some,
-// the device is closed to the engine's operations only.
+// is an error. Their memory stays, that of placed ones as well: until they are freed, the
+// device is closed to the engine's operations only.
 func (e *Engine) Close() error {
 	if !e.owned {
 		return nil
@@ -90,9 +89,9 @@ func (e *Engine) Close() error {
 	return e.closeUnused()
 }
 
-// closeUnused closes the device once it is to be and nobody has memory of it.
+// closeUnused closes the device once it is to be and no tensor has memory of it.
 func (e *Engine) closeUnused() error {
-	if !e.closed || len(e.pieces) > 0 {
+	if !e.closed || len(e.placed) > 0 {
 		return nil
 	}
 	return e.dev.Close()
@@ -106,9 +105,13 @@ func (e *Engine) use() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return &backend.Error{Device: e.dev.Name(), Err: backend.ErrClosed}
+		return e.errClosed()
 	}
 	return nil
+}
+
+func (e *Engine) errClosed() error {
+	return &backend.Error{Device: e.dev.Name(), Err: backend.ErrClosed}
 }
 
 // Device is where the engine computes.
@@ -283,8 +286,7 @@ type call struct {
 	n        int // operands so far
 	kinds    [kernels.MaxInputs]kernels.Kind
 	operands [maxOperands]lend.Memory
-	tensors  [maxOperands]*tensor.Dense // of the operands, which keep their memory
-	numbers  [maxOperands]float64       // room for operands that are numbers
+	numbers  [maxOperands]float64 // room for operands that are numbers
 	result   [1]lend.Memory
 }
 
@@ -325,7 +327,7 @@ func memoryOf(t *tensor.Dense) lend.Memory {
 // operand adds a tensor or a number, if it is of the call's type.
 func (c *call) operand(x any) bool {
 	if d, ok := x.(*tensor.Dense); ok && d != nil && !d.IsScalar() {
-		c.kinds[c.n], c.operands[c.n], c.tensors[c.n] = kernels.Full, memoryOf(d), d
+		c.kinds[c.n], c.operands[c.n] = kernels.Full, memoryOf(d)
 	} else {
 		at := unsafe.Pointer(&c.numbers[c.n])
 		if !c.number(x, at) {
@@ -394,10 +396,7 @@ func (e *Engine) compute(op *operation, opts []tensor.FuncOpt, like *tensor.Dens
 	case !c.opts.Safe():
 		result = like
 	default:
-		var err error
-		if result, err = e.newLike(like, dtype, whereIs(c.tensors[:]...)); err != nil {
-			return nil, fmt.Errorf("engine: %s: %w", op.name, err)
-		}
+		result = e.newLike(like, dtype)
 	}
 	memory := memoryOf(result)
 	if c.overlaps(memory) {
@@ -435,30 +434,26 @@ func (c *call) overlaps(result lend.Memory) bool {
 }
 
 // newLike makes the tensor of a result of a type.
-func (e *Engine) newLike(t *tensor.Dense, dtype tensor.Dtype, whose whose) (*tensor.Dense, error) {
-	if whose == inGo && t.DataSize() <= copied && dtype == t.Dtype() {
+func (e *Engine) newLike(t *tensor.Dense, dtype tensor.Dtype) *tensor.Dense {
+	if t.DataSize() <= copied && dtype == t.Dtype() {
 		d := t.Clone().(*tensor.Dense)
 		e.own(d)
-		return d, nil
+		return d
 	}
-	return e.newTensor(dtype, t.Shape().Clone(), t.DataOrder().IsColMajor(), whose)
+	return e.newTensor(dtype, t.Shape().Clone(), t.DataOrder().IsColMajor())
 }
 
 // copied is up to how many elements a clone, though it copies them, is as quick as a
 // new tensor, which package tensor makes in more pieces.
 const copied = 1 << 14
 
-// newTensor makes a tensor, which keeps the shape.
-func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool, whose whose) (*tensor.Dense, error) {
-	opts := []tensor.ConsOpt{e.own}
+// newTensor makes a tensor, which keeps the shape, in new memory or in some that is there.
+func (e *Engine) newTensor(dtype tensor.Dtype, shape tensor.Shape, columnOrder bool, memory ...tensor.ConsOpt) *tensor.Dense {
+	opts := append(memory, e.own)
 	if columnOrder {
 		opts = append(opts, tensor.AsFortran(nil))
 	}
-	at, err := e.place(int(dtype.Size())*shape.TotalSize(), whose)
-	if err != nil {
-		return nil, err
-	}
-	return tensor.NewDense(dtype, shape, append(opts, at...)...), nil
+	return tensor.NewDense(dtype, shape, opts...)
 }
 
 // Sum is tensor.Sum: over all elements, or along axes. The numbers are added in
@@ -530,10 +525,7 @@ func (e *Engine) along(d *tensor.Dense, axis int) (tensor.Tensor, error) {
 	if d.DataOrder().IsColMajor() {
 		blocks, cols = cols, blocks
 	}
-	result, err := e.newTensor(d.Dtype(), shape, d.DataOrder().IsColMajor(), whereIs(d))
-	if err != nil {
-		return nil, fmt.Errorf("engine: sum: %w", err)
-	}
+	result := e.newTensor(d.Dtype(), shape, d.DataOrder().IsColMajor())
 	if n := rows * cols; n < leastColumns || cols == 1 && n < least {
 		if c.dtype == kernels.F32 {
 			addUp(result.Float32s(), d.Float32s(), blocks, rows, cols)

@@ -31,6 +31,43 @@ func TestGorgonia(t *testing.T) {
 	}
 }
 
+// TestGorgoniaPlaced: a placed value is bound to a node like any other, before or after
+// the machine is made.
+func TestGorgoniaPlaced(t *testing.T) {
+	onEach(t, func(t *testing.T, eng *engine.Engine) {
+		for _, opts := range [][]gorgonia.VMOpt{nil, {gorgonia.WithEngine(eng)}} {
+			g := gorgonia.NewGraph()
+			x := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(3000))
+			y := gorgonia.Must(gorgonia.Add(gorgonia.Must(gorgonia.HadamardProd(x, x)), x))
+			var result gorgonia.Value
+			gorgonia.Read(y, &result)
+			vm := gorgonia.NewTapeMachine(g, opts...)
+			defer vm.Close()
+			for first := range 3 {
+				in, err := eng.Place(tensor.New(tensor.WithBacking(tensor.Range(tensor.Float32, first, first+3000))))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := gorgonia.Let(x, in); err != nil {
+					t.Fatal(err)
+				}
+				if err := vm.RunAll(); err != nil {
+					t.Fatal(err)
+				}
+				for i, got := range result.Data().([]float32) {
+					if v := float32(first + i); got != v*v+v {
+						t.Fatalf("of %v: %v", v, got)
+					}
+				}
+				vm.Reset()
+				if err := eng.Free(in, int64(in.MemSize())); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
 // learn fits a network of one hidden layer to a wave, and gives the loss of each step.
 func learn(t *testing.T, machine string, opts ...gorgonia.VMOpt) []float64 {
 	const batch, hidden = 96, 32

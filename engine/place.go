@@ -3,8 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"time"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -12,21 +10,13 @@ import (
 	"errorcell/backend"
 )
 
-// placed is the engine of tensors in memory that a device shares with the host. Views
-// and shallow copies of a tensor have its engine, and keep the memory of a result by
-// it: when the garbage collector finds that nobody has the engine, the memory is free.
-type placed struct{ *Engine }
-
-// Place copies a tensor to where the device computes fastest: the memory of a GPU, if
-// it has some that the host reaches. An operation copies what is elsewhere each time,
-// so operands that stay, such as weights, are placed once, and results of placed
-// operands are there as well.
+// Place copies a tensor to where the device computes without copies: the memory that a
+// GPU shares with the host, if it has such. Operands that stay, such as weights, are
+// placed, and tensors that results go to: by WithReuse, WithIncr or UseUnsafe. A result in
+// new memory is in Go's, which the garbage collector can free.
 //
-// The memory is the caller's until [Engine.Free] or until the device is closed, that of
-// results the garbage collector's: a result that is given another engine, which
-// Gorgonia's machines do with the values of a graph, is to be placed before.
-//
-// The error is an ErrMemory where the device has no room.
+// The memory is the caller's until [Engine.Free], whatever becomes of the tensor. The
+// error is an ErrMemory where the device has no room.
 func (e *Engine) Place(t tensor.Tensor) (*tensor.Dense, error) {
 	d, ok := t.(*tensor.Dense)
 	if !ok || d == nil {
@@ -35,92 +25,51 @@ func (e *Engine) Place(t tensor.Tensor) (*tensor.Dense, error) {
 	if !d.IsNativelyAccessible() {
 		return nil, fmt.Errorf("engine: place: %w: the memory of the tensor cannot be reached", backend.ErrForeign)
 	}
-	to, err := e.newTensor(d.Dtype(), d.Shape().Clone(), d.DataOrder().IsColMajor(), byCaller)
-	if err == nil {
-		err = tensor.Copy(to, d)
-	}
+	memory, err := e.share(int(d.Dtype().Size()) * d.Shape().TotalSize())
 	if err != nil {
 		return nil, fmt.Errorf("engine: place: %w", err)
+	}
+	to := e.newTensor(d.Dtype(), d.Shape().Clone(), d.DataOrder().IsColMajor(), memory...)
+	if err := tensor.Copy(to, d); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: place: %w", err), e.Free(to, 0))
 	}
 	return to, nil
 }
 
-// Free gives back the memory of a tensor that Place has made, or of a result, which
-// nobody may use any more. Other memory is Go's, and is left to it.
+// Free gives back the memory of a tensor that Place has made, all of it; neither the
+// tensor nor a view of it may be used any more. Other memory is Go's, and left to it. The
+// size makes no difference: the engine knows it.
 func (e *Engine) Free(memory tensor.Memory, size int64) error {
 	e.mu.Lock()
-	p := e.pieces[memory.Uintptr()]
-	e.mu.Unlock()
-	return e.free(p)
+	defer e.mu.Unlock()
+	at := memory.Uintptr()
+	piece, ok := e.placed[at]
+	if !ok {
+		return nil
+	}
+	delete(e.placed, at)
+	return errors.Join(e.sharer.FreeShared(piece), e.closeUnused())
 }
 
-// piece is memory of the device's, which may be freed by Free and by the collector.
-type piece struct{ memory []byte }
-
-func address(memory []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(memory))) }
-
-func (e *Engine) free(p *piece) error {
-	if p == nil {
-		return nil
+// share allocates memory for a tensor, whose option it is; none where the device
+// shares none.
+func (e *Engine) share(bytes int) ([]tensor.ConsOpt, error) {
+	if e.sharer == nil || bytes == 0 {
+		return nil, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if at := address(p.memory); e.pieces[at] == p {
-		delete(e.pieces, at)
-		return errors.Join(e.sharer.FreeShared(p.memory), e.closeUnused())
-	}
-	return nil
-}
-
-// whose says where a new tensor is, and who frees it.
-type whose uint8
-
-const (
-	inGo        whose = iota // memory of Go's
-	byCollector              // the device's memory, while anybody has the tensor's engine
-	byCaller                 // the device's memory, until Free
-)
-
-// place allocates memory for a tensor, whose options these are; none where the device
-// shares none.
-func (e *Engine) place(bytes int, whose whose) ([]tensor.ConsOpt, error) {
-	if e.sharer == nil || whose == inGo || bytes == 0 {
-		return nil, nil
-	}
-	if err := e.use(); err != nil {
-		return nil, err
+	if e.closed {
+		return nil, e.errClosed()
 	}
 	memory, err := e.sharer.NewShared(bytes)
-	// The collector does not know how much memory of the device's it could free.
-	for wait := time.Millisecond; errors.Is(err, backend.ErrMemory) && wait < 50*time.Millisecond; wait *= 2 {
-		runtime.GC()
-		time.Sleep(wait) // for the cleanups, which come after
-		memory, err = e.sharer.NewShared(bytes)
-	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	on, p := &placed{e}, &piece{memory}
-	e.mu.Lock()
-	e.pieces[address(memory)] = p
-	e.mu.Unlock()
-	if whose == byCollector {
-		runtime.AddCleanup(on, func(p *piece) { e.free(p) }, p)
-	}
-	return []tensor.ConsOpt{tensor.FromMemory(address(memory), uintptr(bytes)), tensor.WithEngine(on)}, nil
-}
-
-// whereIs is where a result of tensors is: in the device's memory if one of them is.
-func whereIs(operands ...*tensor.Dense) whose {
-	for _, d := range operands {
-		if d != nil {
-			if _, ok := d.Engine().(*placed); ok {
-				return byCollector
-			}
-		}
-	}
-	return inGo
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(memory)))
+	e.placed[at] = memory
+	return []tensor.ConsOpt{tensor.FromMemory(at, uintptr(bytes))}, nil
 }

@@ -44,6 +44,7 @@ func TestRefusals(t *testing.T) {
 		{"no mu", graph.LaplacianError, dev, x, nil, nil, backend.ErrOperands, "the prediction is nil"},
 		{"shapes", graph.GaussianError, dev, x, n(tensor.Float64, 3, 2), nil, backend.ErrShape, "target has shape (2, 3), the prediction (3, 2)"},
 		{"rows", graph.GaussianError, dev, x, n(tensor.Float64, 3), nil, backend.ErrShape, "target has shape (2, 3), the prediction (3)"},
+		{"column", graph.GaussianError, dev, n(tensor.Float64, 3), n(tensor.Float64, 3, 1), nil, backend.ErrShape, "target has shape (3), the prediction (3, 1)"},
 		{"types", graph.GaussianError, dev, x, n(tensor.Float32, 2, 3), nil, backend.ErrDType, "target is of float64, the prediction of float32"},
 		{"ints", graph.GaussianError, dev, n(tensor.Int, 2, 3), n(tensor.Int, 2, 3), nil, backend.ErrDType, "float32 or float64 are wanted"},
 		{"scalars", graph.GaussianError, dev, gorgonia.NewScalar(g, tensor.Float64), x, nil, backend.ErrDType, "target is of type float64, and tensors"},

@@ -34,6 +34,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -209,7 +210,7 @@ func check(target, mu *gorgonia.Node) (like, error) {
 		if t.Of != l.dtype {
 			return l, fmt.Errorf("%w: target is of %v, %s of %v", backend.ErrDType, l.dtype, name, t.Of)
 		}
-		if !n.Shape().Eq(l.shape) {
+		if !slices.Equal(n.Shape(), l.shape) { // Eq takes (3) and (3, 1) for one shape
 			return l, fmt.Errorf("%w: target has shape %v, %s %v", backend.ErrShape, l.shape, name, n.Shape())
 		}
 	}

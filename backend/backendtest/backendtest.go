@@ -110,6 +110,7 @@ var topics = []struct {
 	{"Programs", testPrograms},
 	{"Buffers", forTypes(testBuffers[float32], testBuffers[float64])},
 	{"Borrowed", forTypes(testBorrowed[float32], testBorrowed[float64])},
+	{"InPlace", forTypes(testInPlace[float32], testInPlace[float64])},
 	{"Shared", forTypes(testShared[float32], testShared[float64])},
 	{"BadShared", testBadShared},
 	{"Truths", forTypes(testTruths[float32], testTruths[float64])},

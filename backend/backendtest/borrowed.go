@@ -201,3 +201,68 @@ func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
 		t.Errorf("a run with a closed buffer: %v", err)
 	}
 }
+
+// testInPlace puts the result of each operation where each of its operands is.
+func testInPlace[T kernels.Float](t *testing.T, dev backend.Device) {
+	host, ok := dev.(backend.Borrower)
+	if !ok {
+		t.Skip("the device does not compute in the host's memory, and does not say so")
+	}
+	list := []*kernels.Kernel{
+		define("chosen", func(k *builder) {
+			x, y, z := k.Input("x"), k.Input("y"), k.Input("z")
+			k.Output("result", k.Select(k.Less(x, y), z, x))
+		}),
+		define("larger", func(k *builder) { k.Output("result", k.Max(k.Input("x"), k.Input("y"))) }),
+	}
+	for _, o := range kernels.Operations {
+		if list = append(list, o.Kernel); o.Incr != nil {
+			list = append(list, o.Incr)
+		}
+	}
+	dtype := kernels.DTypeOf[T]()
+	buffer := func(memory []T) backend.Buffer {
+		b, err := host.NewBorrowed(dtype)
+		if err == nil {
+			err = lend(b, memory)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, k := range list {
+		sig := kernels.Signature{DType: dtype}
+		copy(sig.Kinds[:], full(k))
+		program, err := dev.Compile(k, sig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{1, 1037} {
+			for place := range k.NumInputs() {
+				var inputs []backend.Buffer
+				var operands []*kernels.Array[T]
+				var there []T
+				for i := range k.NumInputs() {
+					memory := lent[T](t, dev, n)
+					wild[T](50+i)(0, n, memory)
+					operands = append(operands, &kernels.Array[T]{Shape: kernels.Shape{n}, Data: slices.Clone(memory)})
+					inputs = append(inputs, buffer(memory))
+					if i == place {
+						there = memory
+					}
+				}
+				want, err := kernels.Reference(k, operands...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(program.Run(1, n, inputs, []backend.Buffer{buffer(there)}), dev.Sync()); err != nil {
+					t.Fatal(err)
+				}
+				if d := difference(there, want[0].Data); d != "" {
+					t.Errorf("%s of %d in place of %s: %s", k.Name(), n, k.InputName(place), d)
+				}
+			}
+		}
+	}
+}

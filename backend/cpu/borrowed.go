@@ -9,10 +9,7 @@ import (
 )
 
 // borrowed is a buffer in memory of the host's.
-type borrowed struct {
-	buffer
-	lent array
-}
+type borrowed struct{ buffer }
 
 func (d *device) NewBorrowed(dtype kernels.DType) (backend.Borrowed, error) {
 	if err := d.enter(); err != nil {
@@ -22,9 +19,8 @@ func (d *device) NewBorrowed(dtype kernels.DType) (backend.Borrowed, error) {
 	if err := backend.CheckBuffer(d, dtype, 0); err != nil {
 		return nil, err
 	}
-	b := &borrowed{buffer: buffer{dev: d, dtype: dtype}}
-	b.lent.data = none
-	b.array.Store(&b.lent)
+	b := &borrowed{buffer{dev: d, dtype: dtype}}
+	b.array.Store(&array{data: none})
 	return b, nil
 }
 
@@ -43,7 +39,8 @@ func bufferOf(b backend.Buffer) (*buffer, bool) {
 var none = unsafe.Pointer(new(float64))
 
 func (b *borrowed) Borrow(first unsafe.Pointer, n int) error {
-	if b.array.Load() == nil {
+	lent := b.array.Load()
+	if lent == nil {
 		return &backend.Error{Device: b.dev.name, Err: fmt.Errorf("buffer: %w", backend.ErrClosed)}
 	}
 	if err := backend.CheckBorrow(b.dev, first, n); err != nil {
@@ -52,13 +49,12 @@ func (b *borrowed) Borrow(first unsafe.Pointer, n int) error {
 	if first == nil {
 		first = none
 	}
-	b.lent.data, b.len = first, n
+	lent.data, b.len = first, n
 	return nil
 }
 
 // Close gives the memory back to the host, which it belongs to.
 func (b *borrowed) Close() error {
 	b.array.Store(nil)
-	b.lent.data = nil
 	return nil
 }

@@ -6,6 +6,8 @@ package cpu
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 	"weak"
@@ -183,5 +185,46 @@ func TestRunsKeepNoMemory(t *testing.T) {
 		if m.Value() != nil {
 			t.Errorf("after a run the memory of buffer %d is kept", i)
 		}
+	}
+}
+
+// TestBorrowedClosed closes a borrowed buffer while runs with it are under way: these
+// are computed, or errors.
+func TestBorrowedClosed(t *testing.T) {
+	dev, err := backend.Open("cpu:threads=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	sig := kernels.Signature{DType: kernels.F32, Kinds: [kernels.MaxInputs]kernels.Kind{kernels.Full, kernels.Full}}
+	program, err := dev.Compile(kernels.Operations[0].Kernel, sig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := make([]float32, 12)
+	for range 2000 {
+		var b [3]backend.Borrowed
+		for i := range b {
+			if b[i], err = dev.(backend.Borrower).NewBorrowed(kernels.F32); err != nil {
+				t.Fatal(err)
+			}
+			if err := b[i].Borrow(unsafe.Pointer(&memory[4*i]), 4); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var begun atomic.Bool
+		var runs sync.WaitGroup
+		runs.Go(func() {
+			for program.Run(1, 4, []backend.Buffer{b[0], b[1]}, []backend.Buffer{b[2]}) == nil {
+				begun.Store(true)
+			}
+		})
+		for !begun.Load() {
+			runtime.Gosched()
+		}
+		if err := b[0].Close(); err != nil {
+			t.Fatal(err)
+		}
+		runs.Wait()
 	}
 }

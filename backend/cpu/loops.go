@@ -183,10 +183,11 @@ func fma64(dst, a, b, c []float64) {
 func selectLoop[T kernels.Float](dst, c, x, y []T) {
 	c, x, y = c[:len(dst)], x[:len(dst)], y[:len(dst)]
 	for i := range dst {
-		dst[i] = y[i]
+		v := y[i] // dst may be where x is
 		if c[i] != 0 {
-			dst[i] = x[i]
+			v = x[i]
 		}
+		dst[i] = v
 	}
 }
 

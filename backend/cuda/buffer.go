@@ -70,7 +70,11 @@ type buffer struct {
 	len   int
 	piece *piece
 	at    cu.DevicePtr // of the first element
+	own   *piece       // of a borrowed one: closed when it is, the piece being others' too
 }
+
+// hold is that of the piece, and false for a buffer that is closed.
+func (b *buffer) hold() bool { return (b.own == nil || !b.own.isClosed()) && b.piece.hold() }
 
 // bufferOf is the package's own buffer that b is.
 func bufferOf(b backend.Buffer) (*buffer, bool) {
@@ -109,7 +113,7 @@ func (b *buffer) copy(p []byte, off int64, short error, move func(*device, cu.De
 		return 0, err
 	}
 	defer b.dev.leave()
-	if !b.piece.hold() {
+	if !b.hold() {
 		return 0, &backend.Error{Device: b.dev.name, Err: fmt.Errorf("buffer: %w", backend.ErrClosed)}
 	}
 	defer b.piece.release()

@@ -159,7 +159,7 @@ func holdAll(buffers []backend.Buffer) (int, error) {
 		}
 		err := backend.ErrForeign
 		if own, ok := bufferOf(b); ok {
-			if own.piece.hold() {
+			if own.hold() {
 				continue
 			}
 			err = backend.ErrClosed

@@ -170,7 +170,7 @@ func (d *device) NewBorrowed(dtype kernels.DType) (backend.Borrowed, error) {
 	}
 	b := &borrowed{buffer: buffer{dev: d, dtype: dtype}}
 	b.nowhere.home = &d.memory
-	b.piece = &b.nowhere
+	b.piece, b.own = &b.nowhere, &b.nowhere
 	return b, nil
 }
 
@@ -203,7 +203,7 @@ func (b *borrowed) Borrow(first unsafe.Pointer, n int) error {
 
 // Host is the memory while the device has it.
 func (b *borrowed) Host() []byte {
-	if b.piece.isClosed() || b.len == 0 {
+	if b.nowhere.isClosed() || b.piece.isClosed() || b.len == 0 {
 		return nil
 	}
 	return hostMemory(b.at, b.bytes())
@@ -212,6 +212,5 @@ func (b *borrowed) Host() []byte {
 // Close gives up the memory, which stays the host's.
 func (b *borrowed) Close() error {
 	b.nowhere.close()
-	b.piece = &b.nowhere
 	return nil
 }

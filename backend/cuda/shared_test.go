@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -228,5 +230,48 @@ func TestSharedHeld(t *testing.T) {
 	held.release()
 	if next := newShared(t, d, 8*300); &next[0] != at {
 		t.Error("the memory was not given back after the run")
+	}
+}
+
+// TestBorrowedClosed closes a borrowed buffer while a run with it may be under way: later
+// runs are errors, that of a recording too, and the memory that it had can be given back.
+func TestBorrowedClosed(t *testing.T) {
+	d, _ := openOn(t, emulator.Config{}, 0)
+	for range 20 {
+		l, err := newLent(d, 300)
+		must(t, err)
+		must(t, l.run())
+		recording, err := d.Record([]backend.Run{{Program: l.program, Rows: 1, Cols: 300, Inputs: l.inputs, Outputs: l.outputs}})
+		must(t, err)
+		z := l.z.(*borrowed)
+		piece := z.piece
+		var done atomic.Bool
+		var runs sync.WaitGroup
+		runs.Go(func() {
+			for after := 0; l.run() == nil; {
+				if done.Load() {
+					after++
+				}
+				if after > 3 {
+					t.Error("runs with a closed buffer are no error")
+					return
+				}
+			}
+		})
+		must(t, d.Sync())
+		must(t, z.Close())
+		done.Store(true)
+		runs.Wait()
+		if n := piece.users.Load(); n != 0 {
+			t.Fatalf("the memory has %d users after the runs", n)
+		}
+		if n := z.nowhere.users.Load(); n != closed {
+			t.Fatalf("the closed buffer has %#x users, not %#x", n, int64(closed))
+		}
+		if err := recording.Run(); !errors.Is(err, backend.ErrClosed) {
+			t.Fatalf("a recording with a closed buffer: %v", err)
+		}
+		must(t, recording.Close())
+		must(t, d.FreeShared(l.memory))
 	}
 }

@@ -145,33 +145,37 @@ func (e *Engine) ofOne(op *operation, std stdOne, a tensor.Tensor, opts []tensor
 }
 
 func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []tensor.FuncOpt) (tensor.Tensor, error) {
+	fresh := false // the result is StdEng's own
 	if op.truth != nil {
-		if err := op.check(a, opts); err != nil {
+		var err error
+		if fresh, err = op.check(a, opts); err != nil {
 			return nil, err
 		}
 	}
-	if !e.few(a, op.least) {
-		if x, y := e.plain(a, op.least), e.plain(b, op.least); x != nil && y != nil && alike(x, y) {
+	if least := op.from(a); !e.few(a, least) {
+		if x, y := e.plain(a, least), e.plain(b, least); x != nil && y != nil && alike(x, y) {
 			if r, err := e.compute(op, opts, x, x, y); r != nil || err != nil {
 				return r, err
 			}
 		}
 	}
 	r, err := std(e.StdEng, a, b, opts...)
-	if op.truth != nil {
+	if fresh {
 		return e.mine(r, err)
 	}
 	return r, err
 }
 
 func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any, leftTensor bool, opts []tensor.FuncOpt) (tensor.Tensor, error) {
+	fresh := false
 	if op.truth != nil {
-		if err := op.check(t, opts); err != nil {
+		var err error
+		if fresh, err = op.check(t, opts); err != nil {
 			return nil, err
 		}
 	}
-	if !e.few(t, op.least) {
-		if x := e.plain(t, op.least); x != nil {
+	if least := op.from(t); !e.few(t, least) {
+		if x := e.plain(t, least); x != nil {
 			operands := [...]any{x, s}
 			if !leftTensor {
 				operands = [...]any{s, x}
@@ -182,7 +186,7 @@ func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any
 		}
 	}
 	r, err := std(e.StdEng, t, s, leftTensor, opts...)
-	if op.truth != nil {
+	if fresh {
 		return e.mine(r, err)
 	}
 	return r, err
@@ -202,24 +206,36 @@ func (e *Engine) Clamp(a tensor.Tensor, low, high any, opts ...tensor.FuncOpt) (
 	return e.StdEng.Clamp(a, low, high, opts...)
 }
 
+// from is from how many elements on the device computes the operation of a tensor: any
+// comparison in column order, the elements of whose columns StdEng gives in a row.
+func (op *operation) from(t tensor.Tensor) int {
+	if op.truth != nil {
+		if d, ok := t.(*tensor.Dense); ok && d != nil && d.DataOrder().IsColMajor() {
+			return 1
+		}
+	}
+	return op.least
+}
+
 var optsPool = sync.Pool{New: func() any { return new(tensor.OpOpt) }}
 
 // check finds comparisons into tensors of another type than their results have,
-// which StdEng takes for memory of that type.
-func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) error {
+// which StdEng takes for memory of that type. Without an error it tells whether the
+// result is a new tensor.
+func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) (fresh bool, err error) {
 	if len(opts) == 0 {
-		return nil
+		return true, nil
 	}
 	o := optsPool.Get().(*tensor.OpOpt)
 	for _, opt := range opts {
 		opt(o)
 	}
 	to, incr := o.IncrReuse()
-	same := o.Same()
+	same, safe := o.Same(), o.Safe()
 	*o = tensor.OpOpt{}
 	optsPool.Put(o)
 	if d, ok := to.(*tensor.Dense); ok && d == nil {
-		return nil // StdEng knows whether it is wanted
+		return false, nil // StdEng knows whether it is wanted
 	}
 	want := tensor.Bool
 	if same {
@@ -227,11 +243,11 @@ func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) error {
 	}
 	switch {
 	case incr:
-		return fmt.Errorf("engine: %s: a comparison adds to nothing: WithReuse and AsSameType are for it", op.name)
+		return false, fmt.Errorf("engine: %s: a comparison adds to nothing: WithReuse and AsSameType are for it", op.name)
 	case to != nil && to.Dtype() != want:
-		return fmt.Errorf("engine: %s: the tensor to reuse holds %v, the result %v; AsSameType is for results of the operands' type", op.name, to.Dtype(), want)
+		return false, fmt.Errorf("engine: %s: the tensor to reuse holds %v, the result %v; AsSameType is for results of the operands' type", op.name, to.Dtype(), want)
 	}
-	return nil
+	return safe && to == nil, nil
 }
 
 // mine gives the engine to a result of StdEng that it makes with its own, as those
@@ -267,7 +283,28 @@ func (e *Engine) plain(t tensor.Tensor, least int) *tensor.Dense {
 }
 
 func inOrder(d *tensor.Dense) bool {
-	return !d.RequiresIterator() && d.IsNativelyAccessible() && d.DataSize() == d.Shape().TotalSize()
+	return !d.RequiresIterator() && d.IsNativelyAccessible() && d.DataSize() == d.Shape().TotalSize() && stepsInOrder(d)
+}
+
+// stepsInOrder reports whether the strides are those of the data order. Those of a slice
+// of a transposed tensor are not, though it says nothing of it.
+func stepsInOrder(d *tensor.Dense) bool {
+	shape, strides := d.Shape(), d.Strides()
+	if len(strides) != len(shape) { // as in columns of a single row
+		return len(strides) == 1 && strides[0] == 1
+	}
+	columns, step := d.DataOrder().IsColMajor(), 1
+	for i := range shape {
+		axis := i
+		if !columns {
+			axis = len(shape) - 1 - i
+		}
+		if shape[axis] != 1 && strides[axis] != step {
+			return false
+		}
+		step *= shape[axis]
+	}
+	return true
 }
 
 // alike reports whether elements of the same index are in the same place.

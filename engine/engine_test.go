@@ -83,14 +83,16 @@ func TestLikeStdEng(t *testing.T) {
 	onEach(t, func(t *testing.T, eng *engine.Engine) {
 		for _, op := range operations {
 			t.Run(op.name, func(t *testing.T) {
-				likeStdEng[float32](t, eng, op)
-				likeStdEng[float64](t, eng, op)
+				likeStdEng[float32](t, eng, op, false)
+				likeStdEng[float64](t, eng, op, false)
 			})
+			t.Run(op.name+" placed", func(t *testing.T) { likeStdEng[float32](t, eng, op, true) })
 		}
 	})
 }
 
-func likeStdEng[T float32 | float64](t *testing.T, eng *engine.Engine, op operation) {
+// likeStdEng computes of tensors in Go's memory or in the device's, if it has some.
+func likeStdEng[T float32 | float64](t *testing.T, eng *engine.Engine, op operation, placed bool) {
 	ways := map[string]func(a, b, to *tensor.Dense) []tensor.FuncOpt{
 		"safe":        func(a, b, to *tensor.Dense) []tensor.FuncOpt { return nil },
 		"unsafe":      func(a, b, to *tensor.Dense) []tensor.FuncOpt { return []tensor.FuncOpt{tensor.UseUnsafe()} },
@@ -117,6 +119,16 @@ func likeStdEng[T float32 | float64](t *testing.T, eng *engine.Engine, op operat
 						e = tensor.StdEng{}
 					}
 					a, b, to := floats[T](r, e, order, shape...), floats[T](r, e, order, shape...), floats[T](r, e, order, shape...)
+					if placed && !std {
+						for _, d := range []**tensor.Dense{&a, &b, &to} {
+							p, err := eng.Place(*d)
+							if err != nil {
+								t.Fatal(err)
+							}
+							defer eng.Free(p, 0)
+							*d = p
+						}
+					}
 					results[std], errs[std] = op.run(a, b, T(1.5), opts(a, b, to)...)
 				}
 				if (errs[true] == nil) != (errs[false] == nil) {
@@ -158,19 +170,34 @@ func TestComparisons(t *testing.T) {
 		}
 	}
 	// In columns, as the operands are.
-	a, b := floats[float32](r, eng, tensor.AsFortran(nil), 40, 30), floats[float32](r, eng, tensor.AsFortran(nil), 40, 30)
-	result, err := tensor.Lt(a, b, tensor.AsSameType())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 40 {
-		for j := range 30 {
-			x, _ := a.At(i, j)
-			y, _ := b.At(i, j)
-			got, _ := result.At(i, j)
-			if (got.(float32) == 1) != (x.(float32) < y.(float32)) {
-				t.Fatalf("%v < %v is %v", x, y, got)
+	for _, n := range []int{3, 40} {
+		a, b := floats[float32](r, eng, tensor.AsFortran(nil), n, 30), floats[float32](r, eng, tensor.AsFortran(nil), n, 30)
+		same, err := tensor.Lt(a, b, tensor.AsSameType())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bools, err := tensor.Lt(a, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			for j := range 30 {
+				x, y := at(t, a, i, j).(float32), at(t, b, i, j).(float32)
+				if at(t, same, i, j).(float32) == 1 != (x < y) || at(t, bools, i, j).(bool) != (x < y) {
+					t.Fatalf("%v < %v is %v and %v", x, y, at(t, same, i, j), at(t, bools, i, j))
+				}
 			}
+		}
+	}
+	// A tensor that is reused keeps its engine, at any length.
+	for _, n := range []int{5, 3000} {
+		a := floats[float32](r, eng, nil, n)
+		to := tensor.New(tensor.WithShape(n), tensor.Of(tensor.Bool))
+		if _, err := tensor.Lt(a, a, tensor.WithReuse(to)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := to.Engine().(tensor.StdEng); !ok {
+			t.Errorf("a tensor of %d bools has the engine %T now", n, to.Engine())
 		}
 	}
 }
@@ -446,23 +473,31 @@ func TestRefused(t *testing.T) {
 
 // TestSliceOfTransposed: such a slice says that it is contiguous and is not.
 func TestSliceOfTransposed(t *testing.T) {
-	var got []any
-	for _, e := range []tensor.Engine{open(t), tensor.StdEng{}} {
-		x := floats[float32](rand.New(rand.NewPCG(1, 1)), e, nil, 200, 200)
-		if err := x.T(); err != nil {
-			t.Fatal(err)
+	for _, by := range []tensor.Slice{tensor.S(1, 199), nil} {
+		var got [2][]any
+		for i, e := range []tensor.Engine{open(t), tensor.StdEng{}} {
+			x := floats[float32](rand.New(rand.NewPCG(1, 1)), e, nil, 200, 200)
+			if err := x.T(); err != nil {
+				t.Fatal(err)
+			}
+			v, err := x.Slice(by)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := tensor.Abs(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sums, err := tensor.Sum(v, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = []any{y.Data(), sums.Data()}
 		}
-		v, err := x.Slice(tensor.S(1, 199))
-		if err != nil {
-			t.Fatal(err)
+		for i, what := range []string{"magnitudes", "sums"} {
+			if d := difference[float32](got[0][i], got[1][i], operation{}, false); d != "" {
+				t.Errorf("%s of a slice by %v: %s", what, by, d)
+			}
 		}
-		y, err := tensor.Abs(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, y.Data())
-	}
-	if d := difference[float32](got[0], got[1], operation{}, false); d != "" {
-		t.Error(d)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"gorgonia.org/tensor"
 
 	"errorcell/backend"
+	"errorcell/internal/dense"
+	"errorcell/internal/lend"
 )
 
 // Place copies a tensor to where the device computes without copies: the memory that a
@@ -22,18 +24,42 @@ func (e *Engine) Place(t tensor.Tensor) (*tensor.Dense, error) {
 	if !ok || d == nil {
 		return nil, fmt.Errorf("engine: place: %w: a *tensor.Dense is wanted, not a %T", backend.ErrOperands, t)
 	}
+	if dt := d.Dtype(); dt != tensor.Float32 && dt != tensor.Float64 && dt != tensor.Bool {
+		return nil, fmt.Errorf("engine: place: %w: float32, float64 and bool are for the device, not %v", backend.ErrDType, dt)
+	}
 	if !d.IsNativelyAccessible() {
 		return nil, fmt.Errorf("engine: place: %w: the memory of the tensor cannot be reached", backend.ErrForeign)
 	}
-	memory, err := e.share(int(d.Dtype().Size()) * d.Shape().TotalSize())
+	numbers, columnOrder, err := contents(d)
 	if err != nil {
 		return nil, fmt.Errorf("engine: place: %w", err)
 	}
-	to := e.newTensor(d.Dtype(), d.Shape().Clone(), d.DataOrder().IsColMajor(), memory...)
-	if err := tensor.Copy(to, d); err != nil {
-		return nil, errors.Join(fmt.Errorf("engine: place: %w", err), e.Free(to, 0))
+	memory, err := e.share(len(numbers))
+	if err != nil {
+		return nil, fmt.Errorf("engine: place: %w", err)
 	}
+	to := e.newTensor(d.Dtype(), d.Shape().Clone(), columnOrder, memory...)
+	copy(bytesOf(to), numbers)
 	return to, nil
+}
+
+// contents are the elements of a tensor, in column order if they are so in its memory.
+func contents(d *tensor.Dense) (elements []byte, columnOrder bool, err error) {
+	switch {
+	case d.IsScalar(), d.Shape().TotalSize() == 0, inOrder(d):
+		return bytesOf(d), d.DataOrder().IsColMajor(), nil
+	case d.Dtype() == tensor.Float32:
+		x, err := dense.InOrder[float32](d)
+		return lend.Of(x).Bytes(), false, err
+	case d.Dtype() == tensor.Float64:
+		x, err := dense.InOrder[float64](d)
+		return lend.Of(x).Bytes(), false, err
+	}
+	return nil, false, fmt.Errorf("%w: a view of bools that is not contiguous: Materialize gives one that is", backend.ErrOperands)
+}
+
+func bytesOf(d *tensor.Dense) []byte {
+	return unsafe.Slice((*byte)(dense.First(d)), int(d.Dtype().Size())*d.Shape().TotalSize())
 }
 
 // Free gives back the memory of a tensor that Place has made, all of it; neither the

@@ -15,7 +15,7 @@ import (
 	"errorcell/engine"
 )
 
-// TestPlace: a placed tensor is a copy, of any type and order, that is used as others are.
+// TestPlace: a placed tensor is a copy, in its order, that is used as others are.
 func TestPlace(t *testing.T) {
 	onEach(t, func(t *testing.T, eng *engine.Engine) {
 		r := rand.New(rand.NewPCG(5, 5))
@@ -56,9 +56,36 @@ func TestPlace(t *testing.T) {
 				}
 			}
 		}
-		ints, err := eng.Place(tensor.New(tensor.WithBacking([]int{1, 2, 3})))
-		if err != nil || ints.Ints()[2] != 3 {
-			t.Errorf("of ints: %v, %v", ints, err)
+		bools, err := eng.Place(tensor.New(tensor.WithBacking([]bool{true, false, true})))
+		if err != nil || !bools.Bools()[2] {
+			t.Errorf("of bools: %v, %v", bools, err)
+		}
+		if empty, err := eng.Place(tensor.New(tensor.WithShape(0, 3), tensor.Of(tensor.Float32))); err != nil || !empty.Shape().Eq(tensor.Shape{0, 3}) {
+			t.Errorf("of nothing: %v, %v", empty, err)
+		}
+		// Elements that are not where they seem to be.
+		d := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 2, 3, 4}))
+		d.T()
+		v, err := d.Slice(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, d := range map[string]tensor.Tensor{"transposed": d, "a slice of it": v} {
+			if p, err := eng.Place(d); err != nil || at(t, p, 0, 1) != at(t, d, 0, 1) || at(t, p, 1, 0) != at(t, d, 1, 0) {
+				t.Errorf("%s: %v, %v", what, p, err)
+			}
+		}
+		for what, d := range map[string]*tensor.Dense{
+			"ints":    tensor.New(tensor.WithBacking([]int{1, 2, 3})),
+			"strings": tensor.New(tensor.WithBacking([]string{"a", "b"})), // the collector would not see them there
+		} {
+			if _, err := eng.Place(d); !errors.Is(err, backend.ErrDType) {
+				t.Errorf("of %s: %v", what, err)
+			}
+		}
+		masked := tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{1, 2}, []bool{false, true}))
+		if _, err := eng.Place(masked); err == nil {
+			t.Error("of masked elements")
 		}
 		if one, err := eng.Place(tensor.New(tensor.FromScalar(2.5))); err != nil || one.Data().(float64) != 2.5 {
 			t.Errorf("of a scalar: %v, %v", one, err)

@@ -27,7 +27,8 @@ func Of[T kernels.Float](s []T) Memory {
 
 func (m Memory) size() int { return m.Len * m.DType.Size() }
 
-func (m Memory) bytes() []byte { return unsafe.Slice((*byte)(m.First), m.size()) }
+// Bytes is the memory.
+func (m Memory) Bytes() []byte { return unsafe.Slice((*byte)(m.First), m.size()) }
 
 func (m Memory) overlaps(x Memory) bool {
 	from, other := uintptr(m.First), uintptr(x.First)
@@ -67,7 +68,7 @@ func (l *Lender) Run(program backend.Program, rows, cols int, inputs, outputs []
 	for i, m := range inputs {
 		b, copied, err := n.buffer(l, m, true)
 		if copied && err == nil {
-			_, err = b.WriteAt(m.bytes(), 0)
+			_, err = b.WriteAt(m.Bytes(), 0)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.InputName(i), err)
@@ -91,7 +92,7 @@ func (l *Lender) Run(program backend.Program, rows, cols int, inputs, outputs []
 		return err
 	}
 	for _, i := range n.back {
-		if _, err := n.outputs[i].ReadAt(outputs[i].bytes(), 0); err != nil {
+		if _, err := n.outputs[i].ReadAt(outputs[i].Bytes(), 0); err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.OutputName(i), err)
 		}
 	}

@@ -61,5 +61,5 @@ func Example() {
 func ExampleOpen() {
 	_, err := backend.Open("tpu")
 	fmt.Println(err)
-	// Output: device "tpu": unknown device; this program has: cpu
+	// Output: device "tpu": unknown device; this program has: cpu; for others, import errorcell/backend/cpu or errorcell/backend/cuda
 }

@@ -113,7 +113,7 @@ func open(spec string) (Device, error) {
 		}
 		names = append(names, d.Name)
 	}
-	return nil, &Error{spec, fmt.Errorf("%w; this program has: %s", ErrUnknownDevice, cmp.Or(strings.Join(names, ", "), "none (import errorcell/backend/cpu)"))}
+	return nil, &Error{spec, fmt.Errorf("%w; this program has: %s; for others, import errorcell/backend/cpu or errorcell/backend/cuda", ErrUnknownDevice, cmp.Or(strings.Join(names, ", "), "none"))}
 }
 
 // openBest tries the drivers in turn; when none works, the error has each

@@ -148,7 +148,7 @@ func (p place) number(v gorgonia.Value) (lend.Memory, error) {
 			m.First = unsafe.Pointer(v)
 		}
 	case *tensor.Dense:
-		if v != nil && v.Dtype() == p.like.dtype && v.Shape().TotalSize() <= 1 && v.IsNativelyAccessible() {
+		if v != nil && v.Dtype() == p.like.dtype && v.Shape().TotalSize() == 1 && v.IsNativelyAccessible() {
 			m.First = dense.First(v)
 		}
 	}

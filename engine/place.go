@@ -66,6 +66,9 @@ func bytesOf(d *tensor.Dense) []byte {
 // tensor nor a view of it may be used any more. Other memory is Go's, and left to it. The
 // size makes no difference: the engine knows it.
 func (e *Engine) Free(memory tensor.Memory, size int64) error {
+	if memory == nil || memory.MemSize() == 0 {
+		return nil
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at := memory.Uintptr()

@@ -62,6 +62,8 @@ func TestPlace(t *testing.T) {
 		}
 		if empty, err := eng.Place(tensor.New(tensor.WithShape(0, 3), tensor.Of(tensor.Float32))); err != nil || !empty.Shape().Eq(tensor.Shape{0, 3}) {
 			t.Errorf("of nothing: %v, %v", empty, err)
+		} else if err := eng.Free(empty, 0); err != nil {
+			t.Errorf("nothing is freed: %v", err)
 		}
 		// Elements that are not where they seem to be.
 		d := tensor.New(tensor.WithShape(2, 2), tensor.WithBacking([]float64{1, 2, 3, 4}))

@@ -15,24 +15,29 @@ import (
 func TestAllocations(t *testing.T) {
 	eng := open(t)
 	r := rand.New(rand.NewPCG(7, 8))
-	a, b, to := floats[float32](r, eng, nil, 4096), floats[float32](r, eng, nil, 4096), floats[float32](r, eng, nil, 4096)
 	std := func(x *tensor.Dense) *tensor.Dense {
 		y := x.Clone().(*tensor.Dense)
 		tensor.WithEngine(tensor.StdEng{})(y)
 		return y
 	}
-	sa, sb, sto := std(a), std(b), std(to)
 	for name, run := range map[string]func(a, b, to *tensor.Dense){
 		"new":    func(a, b, to *tensor.Dense) { tensor.Add(a, b) },
 		"reuse":  func(a, b, to *tensor.Dense) { tensor.Mul(a, b, tensor.WithReuse(to)) },
 		"unsafe": func(a, b, to *tensor.Dense) { tensor.Sub(a, b, tensor.UseUnsafe()) },
 		"number": func(a, b, to *tensor.Dense) { tensor.Mul(a, float32(1), tensor.WithReuse(to)) },
 		"unary":  func(a, b, to *tensor.Dense) { tensor.Abs(a, tensor.WithReuse(to)) },
+		"bools":  func(a, b, to *tensor.Dense) { tensor.Lt(a, b) },
+		"same":   func(a, b, to *tensor.Dense) { tensor.Lt(a, b, tensor.WithReuse(to), tensor.AsSameType()) },
+		"sum":    func(a, b, to *tensor.Dense) { tensor.Sum(a) },
 	} {
-		ours := testing.AllocsPerRun(50, func() { run(a, b, to) })
-		theirs := testing.AllocsPerRun(50, func() { run(sa, sb, sto) })
-		if ours > theirs {
-			t.Errorf("%s allocates %v times, StdEng %v", name, ours, theirs)
+		for _, n := range []int{16, 4096, 1 << 16} {
+			a, b, to := floats[float32](r, eng, nil, n), floats[float32](r, eng, nil, n), floats[float32](r, eng, nil, n)
+			sa, sb, sto := std(a), std(b), std(to)
+			ours := testing.AllocsPerRun(20, func() { run(a, b, to) })
+			theirs := testing.AllocsPerRun(20, func() { run(sa, sb, sto) })
+			if ours > theirs {
+				t.Errorf("%s of %d allocates %v times, StdEng %v", name, n, ours, theirs)
+			}
 		}
 	}
 }

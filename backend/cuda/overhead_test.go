@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"testing"
-	"time"
 
 	"errorcell/backend/cuda/driver"
 	"errorcell/backend/cuda/driver/emulated"
@@ -64,8 +63,8 @@ func newLaunches(t testing.TB) launches {
 	return launches{d, j.run, g.Run, func() error { return l.call.Run(d.stream) }, lent.run, func() error { return add.call.Run(d.stream) }}
 }
 
-// TestOverhead: what Run adds to the launch allocates nothing and takes less than
-// a microsecond.
+// TestOverhead: what Run adds to the launch allocates nothing. How long it takes is
+// BenchmarkOverhead's.
 func TestOverhead(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates and is slow: run without -race")
@@ -77,12 +76,6 @@ func TestOverhead(t *testing.T) {
 		if ours != plain {
 			t.Errorf("%s allocates %g times, the launch alone %g times", what, ours, plain)
 		}
-	}
-	run, launch := fastest(l.run), fastest(l.plain)
-	must(t, l.dev.Sync())
-	t.Logf("Run takes %v, the launch alone %v", run, launch)
-	if run-launch > time.Microsecond {
-		t.Errorf("Run takes %v, which is %v more than the launch alone", run, run-launch)
 	}
 }
 

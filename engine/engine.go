@@ -145,12 +145,9 @@ func (e *Engine) ofOne(op *operation, std stdOne, a tensor.Tensor, opts []tensor
 }
 
 func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	fresh := false // the result is StdEng's own
-	if op.truth != nil {
-		var err error
-		if fresh, err = op.check(a, opts); err != nil {
-			return nil, err
-		}
+	fresh, err := op.check(a, opts)
+	if err != nil {
+		return nil, err
 	}
 	if least := op.from(a); !e.few(a, least) {
 		if x, y := e.plain(a, least), e.plain(b, least); x != nil && y != nil && alike(x, y) {
@@ -167,12 +164,9 @@ func (e *Engine) ofTwo(op *operation, std stdTwo, a, b tensor.Tensor, opts []ten
 }
 
 func (e *Engine) withScalar(op *operation, std stdScalar, t tensor.Tensor, s any, leftTensor bool, opts []tensor.FuncOpt) (tensor.Tensor, error) {
-	fresh := false
-	if op.truth != nil {
-		var err error
-		if fresh, err = op.check(t, opts); err != nil {
-			return nil, err
-		}
+	fresh, err := op.check(t, opts)
+	if err != nil {
+		return nil, err
 	}
 	if least := op.from(t); !e.few(t, least) {
 		if x := e.plain(t, least); x != nil {
@@ -221,10 +215,10 @@ var optsPool = sync.Pool{New: func() any { return new(tensor.OpOpt) }}
 
 // check finds comparisons into tensors of another type than their results have,
 // which StdEng takes for memory of that type. Without an error it tells whether the
-// result is a new tensor.
+// result of a comparison is a new tensor.
 func (op *operation) check(a tensor.Tensor, opts []tensor.FuncOpt) (fresh bool, err error) {
-	if len(opts) == 0 {
-		return true, nil
+	if op.truth == nil || len(opts) == 0 {
+		return op.truth != nil, nil
 	}
 	o := optsPool.Get().(*tensor.OpOpt)
 	for _, opt := range opts {
@@ -283,28 +277,7 @@ func (e *Engine) plain(t tensor.Tensor, least int) *tensor.Dense {
 }
 
 func inOrder(d *tensor.Dense) bool {
-	return !d.RequiresIterator() && d.IsNativelyAccessible() && d.DataSize() == d.Shape().TotalSize() && stepsInOrder(d)
-}
-
-// stepsInOrder reports whether the strides are those of the data order. Those of a slice
-// of a transposed tensor are not, though it says nothing of it.
-func stepsInOrder(d *tensor.Dense) bool {
-	shape, strides := d.Shape(), d.Strides()
-	if len(strides) != len(shape) { // as in columns of a single row
-		return len(strides) == 1 && strides[0] == 1
-	}
-	columns, step := d.DataOrder().IsColMajor(), 1
-	for i := range shape {
-		axis := i
-		if !columns {
-			axis = len(shape) - 1 - i
-		}
-		if shape[axis] != 1 && strides[axis] != step {
-			return false
-		}
-		step *= shape[axis]
-	}
-	return true
+	return !d.RequiresIterator() && d.IsNativelyAccessible() && d.DataSize() == d.Shape().TotalSize() && dense.IsInOwnOrder(d)
 }
 
 // alike reports whether elements of the same index are in the same place.

@@ -228,9 +228,7 @@ func TestPlacedMemory(t *testing.T) {
 // read, and closes the device when there are none.
 func TestClosedWithTensors(t *testing.T) {
 	eng, err := engine.Open("cuda:emulated")
-	if errors.Is(err, backend.ErrUnavailable) || errors.Is(err, backend.ErrUnknownDevice) {
-		t.Skipf("built with -tags nvidia it would run: %v", err)
-	}
+	skipWithoutCUDA(t, err)
 	if err != nil {
 		t.Fatal(err)
 	}

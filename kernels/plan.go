@@ -44,6 +44,23 @@ type Pass struct {
 	Sums   []int // indices into Plan.Sums; all over one axis
 }
 
+// InPlace reports whether the plan may have its result where an operand of as many
+// elements is: if it is the only one, of the operands' type, and without sums, each
+// element is read before it is written, and by nobody after.
+func (p *Plan) InPlace() bool {
+	results := 0
+	for i, kind := range p.Outputs {
+		switch {
+		case kind == Absent:
+		case p.OutputDType(i) != p.Signature.DType:
+			return false
+		default:
+			results++
+		}
+	}
+	return results == 1 && len(p.Sums) == 0
+}
+
 // OutputDType is the element type of result i: [B8] of truth values, else the
 // signature's.
 func (p *Plan) OutputDType(i int) DType {

@@ -18,6 +18,16 @@ var elementwise = kernels.Must(kernels.Define("elementwise", func(k *kernels.Bui
 	k.Output("result", k.Fma(k.Abs(x), y, k.Select(k.Less(x, y), x, k.Sqrt(y))))
 }))
 
+// borrower is a device that borrows memory; the test is not for others.
+func borrower(t *testing.T, dev backend.Device) backend.Borrower {
+	t.Helper()
+	host, ok := dev.(backend.Borrower)
+	if !ok {
+		t.Skip("the device is no backend.Borrower, which it need not be: it does not say that it computes in the host's memory")
+	}
+	return host
+}
+
 // lending is a run of the elementwise kernel in borrowed memory: z of x and y.
 type lending[T kernels.Float] struct {
 	dev     backend.Device
@@ -92,10 +102,7 @@ func lentOf(t *testing.T, sharer backend.Sharer, bytes int) []byte {
 
 // testBorrowedTruths computes truth values into bools of Go, from any of them on.
 func testBorrowedTruths[T kernels.Float](t *testing.T, dev backend.Device) {
-	host, ok := dev.(backend.Borrower)
-	if !ok {
-		t.Skip("the device does not compute in the host's memory, and does not say so")
-	}
+	host := borrower(t, dev)
 	b, err := host.NewBorrowed(kernels.B8)
 	if err != nil {
 		t.Fatal(err)
@@ -142,9 +149,7 @@ func testBorrowedTruths[T kernels.Float](t *testing.T, dev backend.Device) {
 }
 
 func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
-	if _, ok := dev.(backend.Borrower); !ok {
-		t.Skip("the device does not compute in the host's memory, and does not say so")
-	}
+	borrower(t, dev)
 	l, err := newLending[T](dev)
 	if err != nil {
 		t.Fatal(err)
@@ -204,10 +209,7 @@ func testBorrowed[T kernels.Float](t *testing.T, dev backend.Device) {
 
 // testInPlace puts the result of each operation where each of its operands is.
 func testInPlace[T kernels.Float](t *testing.T, dev backend.Device) {
-	host, ok := dev.(backend.Borrower)
-	if !ok {
-		t.Skip("the device does not compute in the host's memory, and does not say so")
-	}
+	host := borrower(t, dev)
 	list := []*kernels.Kernel{
 		define("chosen", func(k *builder) {
 			x, y, z := k.Input("x"), k.Input("y"), k.Input("z")

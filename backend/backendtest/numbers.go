@@ -94,6 +94,9 @@ func testTensorOperations[T kernels.Float](t *testing.T, dev backend.Device) {
 		if o.Incr != nil {
 			list = append(list, o.Incr)
 		}
+		if o.Truth != nil {
+			list = append(list, o.Truth)
+		}
 	}
 	lengths := []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, kernels.BlockSize + 1}
 	for _, k := range list {

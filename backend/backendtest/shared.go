@@ -19,7 +19,7 @@ func sharerOf(t *testing.T, dev backend.Device) backend.Sharer {
 	t.Helper()
 	sharer, ok := dev.(backend.Sharer)
 	if !ok {
-		t.Skip("the device shares no memory with the host, and does not say so")
+		t.Skip("the device is no backend.Sharer, which it need not be: it does not say that it shares memory with the host")
 	}
 	return sharer
 }
@@ -174,7 +174,7 @@ func testShared[T kernels.Float](t *testing.T, dev backend.Device) {
 	t.Run("recording", func(t *testing.T) {
 		recorder, ok := dev.(backend.Recorder)
 		if !ok {
-			t.Skip("the device records nothing, and does not say so")
+			t.Skip("the device is no backend.Recorder, which it need not be: it does not say that it records runs")
 		}
 		memory, others := share(t, sharer, 2*n*size), share(t, sharer, n*size)
 		defer free(t, others)

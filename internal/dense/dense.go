@@ -36,7 +36,14 @@ func First(t *tensor.Dense) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceD
 // other in C order, none of them masked.
 func IsInOrder(t *tensor.Dense) bool {
 	n, strides, err := layout(t)
-	return err == nil && (n == 0 || !isMasked(t) && isContiguous(t.Shape(), strides))
+	return err == nil && (n == 0 || !isMasked(t) && isContiguous(t.Shape(), strides, false))
+}
+
+// IsInOwnOrder is IsInOrder by the tensor's own data order, which may be that of columns.
+// A slice of a transposed tensor says nothing of its strides being neither.
+func IsInOwnOrder(t *tensor.Dense) bool {
+	n, strides, err := layout(t)
+	return err == nil && (n == 0 || !isMasked(t) && isContiguous(t.Shape(), strides, t.DataOrder().IsColMajor()))
 }
 
 // InOrder gives the elements of a tensor of T in C order: its memory itself where they
@@ -49,7 +56,7 @@ func InOrder[T kernels.Float](t *tensor.Dense) ([]T, error) {
 		return nil, err
 	}
 	shape, memory, masked := t.Shape(), unsafe.Slice((*T)(First(t)), elements(t)), isMasked(t)
-	if !masked && isContiguous(shape, strides) {
+	if !masked && isContiguous(shape, strides, false) {
 		return memory[:n], nil
 	}
 	data := make([]T, n)
@@ -151,10 +158,15 @@ func stridesOf(t *tensor.Dense) ([]int, bool) {
 	return full, true
 }
 
-// isContiguous reports whether the elements follow one another in C order.
-func isContiguous(shape, strides []int) bool {
+// isContiguous reports whether the elements follow one another in C order, or in that of
+// columns.
+func isContiguous(shape, strides []int, columns bool) bool {
 	step := 1
-	for axis := len(shape) - 1; axis >= 0; axis-- {
+	for i := range shape {
+		axis := i
+		if !columns {
+			axis = len(shape) - 1 - i
+		}
 		if shape[axis] != 1 && strides[axis] != step {
 			return false
 		}

@@ -76,7 +76,7 @@ func (l *Lender) Run(program backend.Program, rows, cols int, inputs, outputs []
 		n.inputs = append(n.inputs, b)
 	}
 	for i, m := range outputs {
-		b, copied, err := n.buffer(l, m, inPlace(plan, m, inputs))
+		b, copied, err := n.buffer(l, m, mayBorrow(plan, m, inputs))
 		if err != nil {
 			return fmt.Errorf("%s: %w", plan.Kernel.OutputName(i), err)
 		}
@@ -99,17 +99,11 @@ func (l *Lender) Run(program backend.Program, rows, cols int, inputs, outputs []
 	return nil
 }
 
-// inPlace reports whether a result may be written where it is while the operands are
+// mayBorrow reports whether a result may be written where it is while the operands are
 // read: see [backend.Borrowed].
-func inPlace(plan *kernels.Plan, result Memory, inputs []Memory) bool {
-	given := 0
-	for _, kind := range plan.Outputs {
-		if kind != kernels.Absent {
-			given++
-		}
-	}
+func mayBorrow(plan *kernels.Plan, result Memory, inputs []Memory) bool {
 	for _, m := range inputs {
-		if result.overlaps(m) && !(result == m && given == 1 && len(plan.Sums) == 0) {
+		if result.overlaps(m) && !(result == m && plan.InPlace()) {
 			return false
 		}
 	}

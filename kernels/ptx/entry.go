@@ -41,27 +41,10 @@ func newEntry(plan *kernels.Plan, a arch, wide bool) *entry {
 	e.words = typeWords(plan.Signature.DType)
 	maps.Copy(e.words, indexWords[wide])
 	e.words["load"] = "ld.global.nc"
-	if inPlace(plan) {
+	if plan.InPlace() { // the operand is not the read-only memory that .nc wants
 		e.words["load"] = "ld.global"
 	}
 	return e
-}
-
-// inPlace reports whether a result of the plan may be where an operand is. The
-// plan reads an element and then writes its result, so that the operand is not
-// read-only memory, as .nc wants it.
-func inPlace(plan *kernels.Plan) bool {
-	results := 0
-	for i, kind := range plan.Outputs {
-		switch {
-		case kind == kernels.Absent:
-		case plan.OutputDType(i) != plan.Signature.DType:
-			return false
-		default:
-			results++
-		}
-	}
-	return results == 1 && len(plan.Sums) == 0
 }
 
 // indexWords are the words that depend on the width of indices: $I is their

@@ -140,7 +140,7 @@ func (f *flat) countElements() {
 // leave lets threads go that have no element: they would load what is for all
 // elements maybe after the only one has been computed in its place.
 func (f *flat) leave() {
-	if !inPlace(f.plan) || !f.has(kernels.Scalar) {
+	if !f.plan.InPlace() || !f.has(kernels.Scalar) {
 		return
 	}
 	f.put(`
